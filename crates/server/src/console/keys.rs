@@ -39,6 +39,10 @@ struct Row {
     staff: String,
     may: String,
     companies: String,
+    /// The networks from which it works; empty where it works from anywhere.
+    from: String,
+    /// Its end, which may be over; none where it has no end, or was revoked before.
+    until: Option<Moment>,
     used: Option<Moment>,
     state: &'static str,
     /// The mark by which rows of one name can be told apart; empty where no other one has the name.
@@ -57,6 +61,12 @@ fn row(visit: &Visit<'_>, key: Key, names: &HashMap<String, String>) -> Row {
         path: format!("{}/keys/{}", visit.here.base, form::part(&key.id)),
         may: may_do(&key.scopes),
         companies: covers(&key, names),
+        from: match key.addresses.as_slice() {
+            [] => String::new(),
+            networks => joined(networks),
+        },
+        until: words::moment(key.expires_time.as_ref())
+            .filter(|_| key.state() != key::State::Revoked),
         used: words::moment(key.last_used_time.as_ref()),
         state,
         mark: String::new(),
@@ -103,7 +113,19 @@ struct ListPage {
     people: Vec<Row>,
     programs: Vec<Row>,
     shows_revoked: bool,
+    /// Whether no key is hidden from the person.
+    sees_all: bool,
     more: Option<String>,
+}
+
+/// Whether every key lies within the person's own, so that lists leave nobody out.
+fn sees_all(visit: &Visit<'_>) -> bool {
+    let rights = &visit.person.holder.rights;
+    visit.person.has_scopes(words::SCOPES)
+        && visit.person.covers_all()
+        && rights.addresses.is_empty()
+        && rights.expires_time.is_none()
+        && rights.staff_id.is_none()
 }
 
 /// The people and the programs that have a key.
@@ -135,7 +157,7 @@ pub(super) async fn list(visit: &Visit<'_>) -> Answer {
     });
     let said = sentences::done(visit.query.get("did")).map(Said::plain);
     let f = Frame { said, ..visit.frame("Keys and people") };
-    shown(&ListPage { f, people, programs, shows_revoked, more })
+    shown(&ListPage { f, people, programs, shows_revoked, sees_all: sees_all(visit), more })
 }
 
 #[derive(Template)]

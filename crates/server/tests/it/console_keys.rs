@@ -383,3 +383,36 @@ async fn the_page_of_a_key_tells_two_of_one_name_apart() {
         assert!(head.contains(&other), "{path}: {head}");
     }
 }
+
+#[tokio::test]
+async fn a_key_says_until_when_and_from_where_it_works_to_all_who_see_it() {
+    let server = Server::demo().await;
+    let end = Timestamp::from_micros(4_076_314_200_000_000);
+    let soon = server.clock.now().plus_seconds(3_600);
+    let reads = || with_scopes(&["settings:read"]);
+    let limited = KeyDraft {
+        expires_time: Some(end),
+        addresses: vec!["10.1.2.0/24".parse().unwrap(), "192.0.2.7/32".parse().unwrap()],
+        ..reads()
+    };
+    let [limited, short, free] =
+        [limited, KeyDraft { expires_time: Some(soon), ..reads() }, reads()];
+    let (limited, _) = server.issue(limited).await;
+    let (short, _) = server.issue(short).await;
+    let (free, _) = server.issue(free).await;
+    let scopes = ["settings:read", "companies:read", "keys:read"];
+    let viewer = Browser::with_key(&server, &server.key(with_scopes(&scopes)).await).await;
+    server.clock.advance(std::time::Duration::from_secs(7_200));
+    let until = " · until <time datetime=\"2099-03-04T13:30:00Z\">4 Mar 2099, 13:30 UTC</time> · from 10.1.2.0/24 and ";
+    for path in ["/console/keys".to_owned(), format!("/console/keys/{}", limited.id)] {
+        let page = viewer.get(&path).await;
+        assert!(page.text().contains(until), "{path}: {}", page.text());
+        assert!(!page.text().contains("name=\"expires\""), "{path}: {}", page.text());
+    }
+    let page = viewer.get(&format!("/console/keys/{}", short.id)).await;
+    assert!(page.text().contains(" · ended <time "), "{}", page.text());
+    let page = viewer.get(&format!("/console/keys/{}", free.id)).await;
+    assert!(page.text().contains(" · without an end · from anywhere</p>"), "{}", page.text());
+    let form = Browser::of(&server).await.get(NEW).await;
+    assert!(form.text().contains("(a day in UTC; empty: without an end)"), "{}", form.text());
+}

@@ -264,3 +264,16 @@ also_on_postgres! {
     the_history_names_people_as_they_were_at_the_time,
     a_person_is_invited_by_a_link_and_the_history_shows_the_name,
 }
+
+#[tokio::test]
+async fn a_list_that_hides_people_does_not_say_that_there_are_none() {
+    let server = Server::demo().await;
+    let (_, all) = person(&server, "Owner", None, &["*"]).await;
+    let (_, some) = person(&server, "Ana", None, &["keys:read", "settings:read"]).await;
+    let [none, hidden] = ["Nobody was invited yet.", "There is nobody here whom you may see"];
+    for (secret, told, other) in [(all, none, hidden), (some, hidden, none)] {
+        let list = Browser::with_key(&server, &secret).await.get("/console/keys").await;
+        assert!(list.text().contains(told), "{}", list.text());
+        assert!(!list.text().contains(other), "{}", list.text());
+    }
+}
