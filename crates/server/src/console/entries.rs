@@ -213,7 +213,8 @@ pub(super) async fn download(visit: &Visit<'_>) -> Answer {
         if is_plain { format!("{name}\n") } else { format!("{name}\t{color}\n") }
     };
     let text = list.entries.into_iter().map(line).collect();
-    Ok(file(&format!("{}-{}.txt", words.collection, list.revision), text))
+    // People keep the files of several companies in one folder.
+    Ok(file(&format!("{}-{}-{}.txt", visit.part(0), words.collection, list.revision), text))
 }
 
 /// The list again, with what is wrong with a form.

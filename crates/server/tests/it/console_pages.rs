@@ -205,7 +205,7 @@ async fn a_list_is_kept_as_it_was_in_lines_that_are_added_again() {
     let then = browser.get(&format!("{list}/download?revision=1")).await;
     assert_eq!(then.text(), lines);
     let name = then.header("content-disposition");
-    assert_eq!(name, Some("attachment; filename=\"action_statuses-1.txt\""));
+    assert_eq!(name, Some("attachment; filename=\"cmp_001-action_statuses-1.txt\""));
     let other = "/console/c/cmp_002/customer_tags";
     let form = [("lines", now.text()), ("sure", "1")];
     let answer = browser.post(&format!("{other}/add-many"), &form).await;
