@@ -199,12 +199,17 @@ fn told(delta: &Delta, company: &str, entries: &Names) -> String {
     let (one, many) = nouns(&delta.collection);
     let (before, after) = names(delta);
     let name = quoted(after.as_deref().or(before.as_deref()).unwrap_or(&delta.id));
+    // The entry that was the default before says nothing of it.
+    let as_default = match entry_after(delta).is_some_and(is_default) {
+        true => ", and made it the default",
+        false => "",
+    };
     match delta.action() {
-        Action::Created => format!("added the {one} {name}"),
+        Action::Created => format!("added the {one} {name}{as_default}"),
         Action::Archived => format!("put away the {one} {name}"),
-        Action::Restored => format!("took back the {one} {name}"),
+        Action::Restored => format!("took back the {one} {name}{as_default}"),
         Action::Deleted => format!("deleted the {one} {name}"),
-        Action::Revived => format!("brought back the deleted {one} {name}"),
+        Action::Revived => format!("brought back the deleted {one} {name}{as_default}"),
         Action::Reordered => match moves::told(delta, entries) {
             Some(move_of_one) => move_of_one,
             None => format!("put the {many} into another order"),

@@ -246,3 +246,17 @@ async fn an_import_offers_to_take_back_what_it_would_make_a_second_time() {
     assert_eq!(names(&browser, TAGS).await, ["vip customer", "First-time Customer"]);
     assert!(browser.get(&format!("{TAGS}/tag_001")).await.text().contains("#123456"));
 }
+
+#[tokio::test]
+async fn an_entry_that_returns_as_the_default_is_told_so() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let path = format!("{COMPANY}/life_cycles/lc_001");
+    let page = browser.get(&path).await;
+    let (etag, name) = (Browser::hidden(&page, "etag"), Browser::hidden(&page, "was.name"));
+    let away = [("etag", &*etag), ("successor", "lc_003"), ("request", "a")];
+    assert_eq!(browser.post(&format!("{path}/archive"), &away).await.status, 303);
+    let undo = format!("{COMPANY}/history/2/undo");
+    let told = browser.follow(&browser.post(&undo, &[("request", "b")]).await).await;
+    has(&told, &format!("Took back the life cycle “{name}”, and made it the default."));
+}
