@@ -226,7 +226,7 @@ impl Console {
                 Err(Unread::TooLong(form)) => {
                     let f = view::Frame::new(&here, self.options.is_demo, "Nothing was done");
                     let back = format!("{}{}", here.base, page_of(path));
-                    let told = sentences::TOO_LONG.to_owned();
+                    let told = problem::Problem::told(sentences::TOO_LONG);
                     return view::unsent(Page::TooLarge, f, told, &form, back);
                 }
             },

@@ -17,7 +17,7 @@ use super::{
     form,
     form::Form,
     ideas::{self, Group},
-    problem::{Field, Problem},
+    problem::{Field, Problem, Way},
     put_away::Held,
     reorder::written,
     sentences,
@@ -460,8 +460,10 @@ pub(super) async fn restore(visit: &Visit<'_>) -> Answer {
         && let Some((list, id)) = Problem::holder(status)
     {
         let name = visit.name_of(&list, &id).await.unwrap_or_default();
-        let text = format!("It was not taken back. {}", sentences::taken(&name));
-        let shown = entry_page(visit, None, Problem { text, ..Problem::default() }).await?;
+        let path = format!("{}/{list}/{}", visit.company_path(), form::part(&id));
+        let way = Some(Way { path, text: "Open the other one" });
+        let told = Problem::told(format!("It was not taken back. {}", sentences::taken(&name)));
+        let shown = entry_page(visit, None, Problem { way, ..told }).await?;
         return Ok(page(Page::Refused(status), &shown));
     }
     changed(visit, done.map(|done| done.metadata().clone())).await

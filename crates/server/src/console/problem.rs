@@ -23,11 +23,20 @@ pub(super) struct Meanwhile {
     pub(super) when: Moment,
 }
 
+/// A page on which what was refused can be mended.
+#[derive(Clone, Debug)]
+pub(super) struct Way {
+    pub(super) path: String,
+    pub(super) text: &'static str,
+}
+
 /// Why a method refused.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Problem {
     /// The sentence above the form.
     pub(super) text: String,
+    /// The page that helps, after the sentence.
+    pub(super) way: Option<Way>,
     /// For each field of the form that is wrong, its name and the sentence.
     pub(super) fields: Vec<(&'static str, String)>,
     /// The stable reason.
@@ -145,19 +154,23 @@ impl Problem {
         self.fields.iter().find(|(found, _)| *found == name).map_or("", |(_, text)| text)
     }
 
-    /// The sentence above the form as a text without a page.
-    pub(super) fn told(&self) -> String {
-        format!("{}{}", self.text, self.last())
+    /// A sentence alone.
+    pub(super) fn told(text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..Self::default() }
     }
 
-    /// The last change as a sentence after another one; empty where it is not known.
-    pub(super) fn last(&self) -> String {
-        let last = self.meanwhile.as_ref();
-        let last = last.map(|Meanwhile { by, when }| match self.is_own {
-            true => format!(" The last change was made {}.", when.people),
-            false => format!(" Changed last by {by}, {}.", when.people),
-        });
-        last.unwrap_or_default()
+    /// This sentence with the last change, for a page that shows no form.
+    pub(super) fn with_text(&self, text: impl Into<String>) -> Self {
+        let (meanwhile, is_own) = (self.meanwhile.clone(), self.is_own);
+        Self { meanwhile, is_own, ..Self::told(text) }
+    }
+
+    /// The sentence above the form as a text without a page. It has no time: only a page can show the reader's own.
+    pub(super) fn plain(&self) -> String {
+        match self.meanwhile.as_ref().filter(|_| !self.is_own) {
+            Some(last) => format!("{} Changed last by {}.", self.text, last.by),
+            None => self.text.clone(),
+        }
     }
 
     /// All sentences about a field.

@@ -127,7 +127,7 @@ async fn save(visit: &Visit<'_>, ids: Vec<String>, wanted: &[Wanted], what: &str
 async fn refused(visit: &Visit<'_>, status: &Status, what: &str) -> Answer {
     let mut problem = visit.problem_of(status, &[], (visit.part(1), "")).await;
     if visit.is_script && problem.is_conflict() {
-        let text = format!("{} Look at the list as it is now, and {what} again.", problem.told());
+        let text = format!("{} Look at the list as it is now, and {what} again.", problem.plain());
         let told = json!({"text": text, "link": "Show it as it is now"});
         return Ok(answer::json(Page::Refused(status), &told));
     }

@@ -177,7 +177,8 @@ pub(super) fn needs_seeing(missing: &[&str]) -> String {
 
 /// The sentence for a name that an entry cannot have again.
 pub(super) fn taken(name: &str) -> String {
-    format!("The name {} is taken: another one in the list has it now.", quoted(name))
+    let name = quoted(name);
+    format!("The name {name} is taken: another one in the list has it now. Rename that one first.")
 }
 
 /// The sentence for a new entry with the name of one that is put away.
@@ -191,7 +192,10 @@ pub(super) fn put_away(name: &str) -> String {
 /// The sentence for a list that takes no more entries.
 pub(super) fn full(words: &Words) -> String {
     let title = quoted(words.title);
-    format!("The list {title} is full: it has {MAX_ENTRIES} entries, counting those put away.")
+    format!(
+        "The list {title} is full: it has {MAX_ENTRIES} entries, counting those put away. To make room, ask those who run \
+         this to delete some that are put away, with “customer-settings entry delete”."
+    )
 }
 
 /// The answer where a page is not offered, and somebody asks for it all the same.

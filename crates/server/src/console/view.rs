@@ -172,7 +172,7 @@ impl Frame {
 #[template(path = "message.html")]
 pub(super) struct Message {
     pub(super) f: Frame,
-    pub(super) text: String,
+    pub(super) problem: Problem,
     /// The path of the page to go back to, below the console's own; empty where there is none.
     pub(super) back: String,
 }
@@ -182,7 +182,7 @@ pub(super) struct Message {
 #[template(path = "unsent.html")]
 struct Unsent<'a> {
     f: Frame,
-    text: String,
+    problem: Problem,
     /// All that was typed, by the labels of the fields.
     typed: Vec<(&'a str, &'a str)>,
     /// The page to go on with: that with the form, if it is still there.
@@ -193,12 +193,12 @@ struct Unsent<'a> {
 pub(super) fn unsent(
     outcome: Page<'_>,
     f: Frame,
-    text: String,
+    problem: Problem,
     form: &Form,
     back: String,
 ) -> Response<Body> {
     let typed = form.typed().map(|(name, value)| (words::label(name), value)).collect();
-    page(outcome, &Unsent { f, text, typed, back })
+    page(outcome, &Unsent { f, problem, typed, back })
 }
 
 /// A field of a form that is sent again.
@@ -314,9 +314,9 @@ impl LinkPage {
 
 /// Says that there is no such page.
 pub(super) fn unknown(here: &Here) -> Response<Body> {
-    let text = "There is no such page. Perhaps the address was cut off.".to_owned();
+    let problem = Problem::told("There is no such page. Perhaps the address was cut off.");
     let f = Frame::new(here, false, "Not there");
-    page(Page::Unknown, &Message { f, text, back: String::new() })
+    page(Page::Unknown, &Message { f, problem, back: String::new() })
 }
 
 /// Says why a form did nothing.
@@ -327,14 +327,14 @@ pub(super) fn not_done(
     told: &str,
 ) -> Response<Body> {
     let f = Frame::new(here, is_demo, "Nothing was done");
-    page(outcome, &Message { f, text: told.to_owned(), back: String::new() })
+    page(outcome, &Message { f, problem: Problem::told(told), back: String::new() })
 }
 
 /// Says why a page cannot be shown.
 pub(super) fn refused(here: &Here, status: &Status) -> Response<Body> {
     let problem = Problem::of(status, &[]);
     let f = Frame::new(here, false, problem.title());
-    page(Page::Refused(status), &Message { f, text: problem.text, back: String::new() })
+    page(Page::Refused(status), &Message { f, problem, back: String::new() })
 }
 
 /// Asks to sign in, for the reason of the text, and keeps the form that was sent to a path.

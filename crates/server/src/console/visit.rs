@@ -351,21 +351,20 @@ impl<'a> Visit<'a> {
     pub(super) fn unsent(&self, text: &str) -> Response<Body> {
         let text = format!("{text} Open the page again, and send the form from there.");
         let back = page_of(&self.path);
-        self.with_typed(Page::Malformed, "Nothing was done", text, &back)
+        self.with_typed(Page::Malformed, "Nothing was done", Problem::told(text), &back)
     }
 
     /// The page for a form about a thing that somebody put away meanwhile.
     pub(super) fn put_away(&self, status: &Status, problem: &Problem) -> Response<Body> {
-        let (outcome, text) =
-            (Page::Refused(status), format!("{}{}", sentences::PUT_AWAY, problem.last()));
-        self.with_typed(outcome, "It was put away meanwhile", text, &page_of(&self.path))
+        let (outcome, told) = (Page::Refused(status), problem.with_text(sentences::PUT_AWAY));
+        self.with_typed(outcome, "It was put away meanwhile", told, &page_of(&self.path))
     }
 
     /// The page for a path that the key may not use.
     pub(super) fn not_yours(&self) -> Response<Body> {
-        let text = sentences::NOT_YOURS.to_owned();
-        let status = Status::permission_denied(text.clone());
-        self.without_form(Page::Refused(&status), "Not yours to do", text, &page_of(&self.path))
+        let status = Status::permission_denied(sentences::NOT_YOURS);
+        let told = Problem::told(sentences::NOT_YOURS);
+        self.without_form(Page::Refused(&status), "Not yours to do", told, &page_of(&self.path))
     }
 
     /// The page that says why a method refused.
@@ -380,8 +379,8 @@ impl<'a> Visit<'a> {
             back.truncate(back.rfind('/').unwrap_or_default());
         }
         let title = problem.title();
-        let text = problem.told();
-        self.without_form(Page::Refused(status), title, text, &back)
+        let told = problem.with_text(problem.text.clone());
+        self.without_form(Page::Refused(status), title, told, &back)
     }
 
     /// A page in place of that with the form, which has the text that was typed there.
@@ -389,28 +388,28 @@ impl<'a> Visit<'a> {
         &self,
         outcome: Page<'_>,
         title: &str,
-        text: String,
+        problem: Problem,
         back: &str,
     ) -> Response<Body> {
         if self.is_script || self.form.typed().next().is_some() {
-            return self.with_typed(outcome, title, text, back);
+            return self.with_typed(outcome, title, problem, back);
         }
         let back = if self.is_post { back.to_owned() } else { String::new() };
-        page(outcome, &Message { text, f: self.frame(title), back })
+        page(outcome, &Message { problem, f: self.frame(title), back })
     }
 
     fn with_typed(
         &self,
         outcome: Page<'_>,
         title: &str,
-        text: String,
+        problem: Problem,
         back: &str,
     ) -> Response<Body> {
         if self.is_script {
-            return answer::json(outcome, &serde_json::json!({"text": text}));
+            return answer::json(outcome, &serde_json::json!({"text": problem.plain()}));
         }
         let back = format!("{}{back}", self.here.base);
-        view::unsent(outcome, self.frame(title), text, self.form, back)
+        view::unsent(outcome, self.frame(title), problem, self.form, back)
     }
 }
 

@@ -202,7 +202,7 @@ async fn a_conflict_says_who_changed_it_and_when() {
     let headers = [("sec-fetch-site", "same-origin"), ("accept", "application/json")];
     let body = format!("etag={etag}&request=other&ids=tag_001,tag_002");
     let told = ben.send("POST", &order, &headers, &body).await.json();
-    assert!(told["text"].as_str().unwrap().contains("Changed last by Ana, "), "{told}");
+    assert!(told["text"].as_str().unwrap().contains("Changed last by Ana. "), "{told}");
 }
 
 #[tokio::test]
@@ -425,7 +425,7 @@ async fn a_name_that_is_taken_since_is_named_where_nothing_is_undone() {
     let etag = Browser::hidden(&browser.get(&tag).await, "etag");
     let page = browser.post(&format!("{tag}/restore"), &[("etag", &etag)]).await;
     assert_eq!(page.status.as_u16() / 100, 4);
-    let told = format!("It was not taken back. {taken}");
+    let told = format!("It was not taken back. {taken} Rename that one first. <a href=\"{TAGS}/");
     assert!(page.text().contains(&told), "{}", page.text());
 }
 
