@@ -251,8 +251,11 @@ struct NewPage {
     request: String,
 }
 
-/// Makes a company.
+/// Makes a company. A key that names its companies could not see the new one.
 pub(super) async fn new(visit: &Visit<'_>) -> Answer {
+    if !visit.may.make_companies {
+        return Ok(visit.not_yours());
+    }
     let sheet = Sheet::sent(visit);
     let page_of = |problem, sheet| NewPage {
         f: visit.frame("New company"),

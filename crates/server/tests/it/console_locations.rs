@@ -1,4 +1,4 @@
-//! The console's pages of locations: their addresses, and values that are wrong.
+//! The console's pages of locations: their addresses, and values that are wrong; and who gets the form for a company.
 
 use serde_json::json;
 
@@ -62,4 +62,16 @@ async fn a_location_shows_its_address_and_saves_what_people_write() {
     );
     let list = owner.get("/console/c/cmp_001/locations").await;
     assert!(list.text().contains("New York"), "{}", list.text());
+}
+
+#[tokio::test]
+async fn a_key_for_one_company_gets_no_form_for_another_one() {
+    let server = Server::demo().await;
+    let secret = server.key(covering(&["cmp_001"])).await;
+    let browser = Browser::with_key(&server, &secret).await;
+    let new = "/console/companies/new";
+    assert_eq!(browser.get(new).await.status, 403);
+    let made = browser.post(new, &[("name", "Another"), ("request", "a")]).await;
+    assert_eq!(made.status, 403);
+    assert!(made.text().contains("readonly>Another<"), "{}", made.text());
 }
