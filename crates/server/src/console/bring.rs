@@ -46,6 +46,15 @@ const CHANGED: &str = "Something that you saw here has changed since, so nothing
 /// The sentence where entries are to be put away whose lines may be among those that were left out.
 const PRUNES_LEFT_OUT: &str = "Lines of the table cannot be taken, and what they name would be put away. Correct these \
     lines first, or take away this mark.";
+/// The sentence for a limit of putting away without the wish to put away.
+const NOTHING_PUT_AWAY: &str = "This counts only with “Put away what the lists do not name”: mark that as well, or leave \
+    this empty.";
+/// The sentences for another company that is not known, or whose name others have too.
+const UNKNOWN: &str = "No company has this id or this name.";
+const SEVERAL: &str = "Several companies have this name: give the id of the one that you mean.";
+/// The sentence for a plan that changes more than lists, and is for somebody who may change lists alone.
+const BEYOND_LISTS: &str = "Your key may change the lists, but not the company itself or its locations: that needs the \
+    right “Change companies and locations”. Take these out of the document, or ask somebody who has it:";
 /// Companies that the page offers to copy from.
 const MOST_OTHERS: i32 = 200;
 
@@ -125,6 +134,10 @@ struct PlanPage {
     things: Vec<Thing>,
     others: usize,
     sides: [&'static str; 2],
+    /// The sentence about things that the key may not change, and these things. Nothing is offered then.
+    beyond_lists: &'static str,
+    beyond: Vec<String>,
+    may_undo: bool,
     /// The entries that are put away and have the names of what would be made.
     away: Vec<Named>,
     /// The places of the document where such entries are taken back, with their ids: a line for each.
@@ -164,15 +177,14 @@ pub(super) async fn bring(visit: &Visit<'_>) -> Answer {
         return told(visit, sheet, Problem::at("file", problem)).await;
     }
     if !sheet.from.is_empty() {
-        let unknown =
-            Problem::at("from", "No company has this id, and not exactly one has this name.");
-        let Some(from) = company(visit, &sheet.from).await else {
-            return told(visit, sheet, unknown).await;
+        let from = match company(visit, &sheet.from).await {
+            Ok(from) => from,
+            Err(text) => return told(visit, sheet, Problem::at("from", text)).await,
         };
         sheet.text = match copied(visit, &from).await {
             Ok(text) => text,
             Err(status) if Problem::of(&status, &[]).is_absence() => {
-                let shown = form_page(visit, sheet, unknown).await?;
+                let shown = form_page(visit, sheet, Problem::at("from", UNKNOWN)).await?;
                 return Ok(page(Page::Refused(&status), &shown));
             }
             Err(status) => return refused(visit, sheet, &status).await,
@@ -191,6 +203,9 @@ pub(super) async fn bring(visit: &Visit<'_>) -> Answer {
     let Some(prune_limit) = sheet.prune_limit() else {
         return told(visit, sheet, Problem::at("most", "Give a number, or leave it empty.")).await;
     };
+    if !sheet.prune && !sheet.most.is_empty() {
+        return told(visit, sheet, Problem::at("most", NOTHING_PUT_AWAY)).await;
+    }
     let ready = match ready(visit, &mut sheet, prune_limit).await? {
         Ok(ready) => ready,
         Err(sentences) => {
@@ -287,6 +302,7 @@ async fn plan(
     let notes = ready.notes.into_iter().chain(planned.warnings.iter().map(steps::remark));
     let notes = notes.map(|note| capital(&places::told(&note))).collect();
     let CompanyPlan { digest, steps: all, counts, .. } = planned;
+    let beyond = steps::beyond_lists(&all);
     let shown_page = PlanPage {
         f: visit.company_frame("settings", "What would change").await?,
         problem,
@@ -297,6 +313,9 @@ async fn plan(
         others: steps::others(&all),
         things: steps::things(&all),
         sides: ["Now", "Then"],
+        beyond_lists: BEYOND_LISTS,
+        may_undo: visit.may.undo && (visit.may.change_companies || beyond.is_empty()),
+        beyond: if visit.may.change_companies { Vec::new() } else { beyond },
         away: ready.away,
         back: sheet.back,
         text: sheet.text,
@@ -416,12 +435,14 @@ async fn others(visit: &Visit<'_>) -> Vec<Other> {
 }
 
 /// The id of the company that a person means by an id, or by a name that one of the companies has that the page offers.
-async fn company(visit: &Visit<'_>, meant: &str) -> Option<String> {
+async fn company(visit: &Visit<'_>, meant: &str) -> Result<String, &'static str> {
     let others = others(visit).await;
     let mut named = others.iter().filter(|other| other.name.trim().eq_ignore_ascii_case(meant));
     match (named.next(), named.next()) {
-        (Some(one), None) if others.iter().all(|other| other.id != meant) => Some(one.id.clone()),
-        _ => CompanyId::parse("from", meant).ok().map(|id| id.to_string()),
+        _ if others.iter().any(|other| other.id == meant) => Ok(meant.to_owned()),
+        (Some(one), None) => Ok(one.id.clone()),
+        (Some(_), Some(_)) => Err(SEVERAL),
+        (None, _) => CompanyId::parse("from", meant).map(|id| id.to_string()).map_err(|_| UNKNOWN),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A pasted or uploaded text as the document of one company: YAML, JSON, or a table. The command line
 //! reads them by the same functions.
 
+use super::words::{CATALOGS, quoted};
 use crate::{
     catalog::{entry::Catalog, id::CompanyId},
     formats::{csv, is_yaml, names_companies},
@@ -62,8 +63,21 @@ fn is_meant_as_document(text: &str) -> bool {
     text.trim_start().starts_with('{') || text.lines().any(names_companies) || is_yaml(text)
 }
 
+/// A sentence that begins with the name of a catalog, with the heading of the list instead.
+fn titled(told: &str) -> String {
+    let found =
+        CATALOGS.iter().find_map(|words| Some((words, told.strip_prefix(words.collection)?)));
+    match found {
+        Some((words, rest)) => {
+            let rest = rest.replace("a catalog holds", "a list holds");
+            format!("the list {}{rest}", quoted(words.title))
+        }
+        None => told.to_owned(),
+    }
+}
+
 fn of_table(text: &str, company: &CompanyId, list: Catalog) -> Result<Reading, Vec<String>> {
-    let converted = csv::read(text.as_bytes(), Some(list)).map_err(|problem| vec![problem])?;
+    let converted = csv::read(text.as_bytes(), Some(list)).map_err(|told| vec![titled(&told)])?;
     // The form decoded the file already.
     let note = |note: &String| note.strip_prefix("UTF-8, ").unwrap_or(note).to_owned();
     let mut notes: Vec<String> = converted.notes.iter().map(note).collect();
@@ -101,7 +115,9 @@ fn of_document(
         (None, [_]) => 0,
         (None, []) => return refuse("the document has no company".to_owned()),
         (None, _) => {
-            return refuse(format!("the document has {count} companies, and none is this one"));
+            return refuse(format!(
+                "the document has {count} companies, and none is this one: write “id: {company}” at the one that is meant"
+            ));
         }
     };
     let mut found = companies.swap_remove(found);

@@ -31,6 +31,16 @@ pub(super) fn things(steps: &[PlanStep]) -> Vec<Thing> {
     things
 }
 
+/// The headings of the steps that change the company itself or a location, as far as a page shows them.
+pub(super) fn beyond_lists(steps: &[PlanStep]) -> Vec<String> {
+    let others = steps.iter().filter(|step| words::catalog(&step.collection).is_none());
+    others.take(MOST_THINGS).map(heading).collect()
+}
+
+fn heading(step: &PlanStep) -> String {
+    format!("{} “{}”", capital(words::nouns(&step.collection).0), step.name)
+}
+
 /// How many steps [`things`] leaves out.
 pub(super) fn others(steps: &[PlanStep]) -> usize {
     let others = steps.iter().filter(|step| !is_move(step)).count();
@@ -50,7 +60,6 @@ fn thing(step: &PlanStep) -> Thing {
         Action::Restore => "taken back",
         Action::Update | Action::Unspecified => "changed",
     };
-    let (one, _) = words::nouns(&step.collection);
     // A thing that is not there has no values.
     let is_new = step.action() == Action::Create;
     let before = |field: &str, text: &str| match is_new {
@@ -65,11 +74,7 @@ fn thing(step: &PlanStep) -> Thing {
         after: value(&change.field, &change.after),
         is_color: change.field == "color",
     });
-    Thing {
-        heading: format!("{} “{}”", capital(one), step.name),
-        fate,
-        differences: differences.chain(place).collect(),
-    }
+    Thing { heading: heading(step), fate, differences: differences.chain(place).collect() }
 }
 
 /// The places of a step's entry before and after. People count from 1, the contract from 0.

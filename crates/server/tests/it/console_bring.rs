@@ -237,7 +237,7 @@ async fn a_document_that_is_wrong_stays_in_the_form_with_its_lines() {
         (wrong.as_str(), "Line 5: the color of tag number 1"),
         ("{companies: [", "Line 1"),
         ("companies: []", "The document has no company"),
-        ("companies: [{id: a}, {id: b}]", "has 2 companies, and none is this one"),
+        ("companies: [{id: a}, {id: b}]", "and none is this one: write “id: cmp_001” at the one"),
         (
             "companies: [{id: cmp_001, customer_tags: [{id: tag_001, name: First-time Customer}]}]",
             "taken",
@@ -294,6 +294,10 @@ async fn a_list_that_would_lose_much_asks_for_the_number() {
         assert!(page.text().contains("allow as many below, with the number 2"), "{}", page.text());
     }
     assert!(asked("many").await.text().contains("Give a number"));
+    let alone = [("text", text.to_owned()), ("most", "3".to_owned())];
+    let alone = send(&browser, &alone, "preview").await;
+    assert_eq!(alone.status, 400);
+    assert!(alone.text().contains("id=\"most-wrong\">This counts only with"), "{}", alone.text());
     let page = asked("2").await;
     assert_eq!(page.status, 200, "{}", page.text());
     let mut sent = fields(&page);
@@ -369,7 +373,16 @@ async fn the_lists_of_another_company_are_copied() {
     assert!(named.text().contains("Nothing would change"), "{}", named.text());
     let unknown = browser.post(there, &[("from", "Nobody at all"), ("do", "preview")]).await;
     assert_eq!(unknown.status, 400);
-    assert!(unknown.text().contains("No company has this id"), "{}", unknown.text());
+    let told = "No company has this id or this name.";
+    assert!(unknown.text().contains(told), "{}", unknown.text());
+    for id in ["cmp_twin", "cmp_other"] {
+        let twin = [("name", "Twin Paws"), ("id", id), ("request", id)];
+        assert_eq!(browser.post("/console/companies/new", &twin).await.status, 303);
+    }
+    let twins = browser.post(there, &[("from", "twin paws"), ("do", "preview")]).await;
+    assert!(twins.text().contains("Several companies have this name"), "{}", twins.text());
+    let one = browser.post(there, &[("from", "cmp_twin"), ("do", "preview")]).await;
+    assert_eq!(one.status, 200, "{}", one.text());
 }
 
 #[tokio::test]
@@ -407,7 +420,18 @@ async fn a_key_that_only_reads_may_download_and_nothing_else() {
     assert_eq!(pasted(&reader, DOCUMENT).await.status, 403);
     let editor = ["settings:read", "companies:read", "settings:write"];
     let editor = Browser::with_key(&server, &server.key(with_scopes(&editor)).await).await;
+    let lists = pasted(&editor, DOCUMENT).await;
+    for offered in ["change that can be undone", "value=\"apply\">Do this"] {
+        assert!(lists.text().contains(offered), "{}", lists.text());
+    }
     let company = pasted(&editor, "companies: [{id: cmp_001, name: Other}]").await;
+    assert_eq!(company.status, 200);
+    for told in ["right “Change companies and locations”", "<li>Company “Other”</li>"] {
+        assert!(company.text().contains(told), "{told}: {}", company.text());
+    }
+    for offered in ["can be undone", "Do this"] {
+        assert!(!company.text().contains(offered), "{offered}: {}", company.text());
+    }
     let refused = send(&editor, &fields(&company), "apply").await;
     assert_eq!(refused.status, 403, "{}", refused.text());
     assert!(refused.text().contains("name: Other"), "{}", refused.text());
@@ -475,4 +499,16 @@ async fn a_document_with_another_company_and_a_former_name_of_two_is_told_in_pla
                 another one in the list.";
     assert!(page.text().contains(told), "{}", page.text());
     assert!(!page.text().contains("tag_00"), "{}", page.text());
+}
+
+#[tokio::test]
+async fn a_table_that_is_too_long_is_told_with_the_heading_of_the_list() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let table: String = (0..=1_000).map(|number| format!("Name {number}\n")).collect();
+    let page = pasted(&browser, &format!("name\n{table}")).await;
+    assert_eq!(page.status, 400);
+    let told =
+        "The list “Tags” has more than 1000 entries from line 1002 on, and a list holds 1000";
+    assert!(page.text().contains(told), "{}", page.text());
 }
