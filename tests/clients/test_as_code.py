@@ -525,6 +525,19 @@ def companies(count, name):
     return {"companies": [{"id": f"c{i:03}", "name": f"C{i}", "customer_tags": tags} for i in range(count)]}
 
 
+def test_a_key_that_lacks_a_scope_for_the_last_company_writes_none(start, tmp_path):
+    server, count = start(), 250
+    key = run("key", "create", "--data-dir", server.data_dir, "--name", "ci", "--scope", "*").stdout.strip()
+    on(server, tmp_path, key)("apply", write(tmp_path / "first.json", companies(count, "Old")), "--yes")
+    scopes = "settings:read,settings:write,companies:read"
+    few = run("key", "create", "--data-dir", server.data_dir, "--name", "few", "--scope", scopes).stdout.strip()
+    document = companies(count, "New")
+    document["companies"][-1]["name"] = "Another name"
+    refused = on(server, tmp_path, few)("apply", write(tmp_path / "second.json", document), "--yes", check=False)
+    assert refused.returncode == 4 and "companies:write" in refused.stderr and "applied" not in refused.stderr
+    assert server.call("/admin/v1/companies/c000", key)[2]["revision"] == "1"
+
+
 @pytest.mark.parametrize("killed", ["server", "client"])
 def test_a_plan_that_broke_off_is_applied_again(start, tmp_path, killed):
     server, count = start(), 250

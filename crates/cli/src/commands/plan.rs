@@ -166,18 +166,15 @@ impl Apply {
         let is_changed = self.terms.prune || !self.terms.ignore.is_empty();
         let inputs = Input::all(&self.documents.files);
         let given = PlanFile::among(&inputs)?;
-        let mut is_fresh = self.yes;
         let connect = self.target.at.connect(staff, Access::Write, names::<Self>());
+        let mut is_fresh = false;
         let (mut client, file) = match given {
             Some(_) if is_changed || self.documents.copy.is_some() => {
                 return Err(usage(
                     "a plan says itself what it is about, and what is pruned and ignored: leave that out",
                 ));
             }
-            Some(file) => {
-                is_fresh = false;
-                (connect.await?, file)
-            }
+            Some(file) => (connect.await?, file),
             None => {
                 let is_json = self.target.form.is_json();
                 let style = match is_json {
@@ -198,6 +195,8 @@ impl Apply {
                 if is_empty {
                     return Ok(());
                 }
+                // A key that may plan all of it may lack a scope for a part. Data has no keys.
+                is_fresh = self.yes && !self.target.is_server()?;
                 (client, file)
             }
         };
@@ -205,7 +204,8 @@ impl Apply {
         self.applied(&mut client, &file, is_fresh).await
     }
 
-    /// Applies a plan in groups. A plan that is not fresh is compared as a whole before the first group is written.
+    /// Applies a plan in groups. A plan that is not fresh is compared as a whole before the first group is written, so
+    /// that nothing is written that stops half way for a reason that can be known before.
     async fn applied(
         &self,
         client: &mut Client,
