@@ -80,9 +80,10 @@ def shoot(page, name):
 
 
 def faults_of(page, axe, name, manner):
-    """The faults that axe finds on the page, and an overflow. Its picture names the manner in which it is shown."""
+    """The faults that axe finds on the page, if there is one, and an overflow. Its picture names the manner in which it
+    is shown."""
     shoot(page, f"{name}-{manner}".replace(", ", "-").replace(" ", "-"))
-    found = axe.run(page).response["violations"]
+    found = axe.run(page).response["violations"] if axe else []
     faults = [(name, one["id"], one["nodes"][0]["html"][:200]) for one in found]
     assert page.locator("h1").count() == 1, name
     overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
@@ -130,7 +131,8 @@ def test_every_page_is_accessible_and_fits(open_console, demo, scheme, width):
     page.goto(f"{TAGS}/tag_001")
     page.get_by_label("Name").fill("VIP")
     page.get_by_role("button", name="Save").click()
-    axe, faults = Axe(), []
+    # The narrowest screens show what narrow ones show: the question there is whether it fits.
+    axe, faults = Axe() if width > 320 else None, []
     for name, path in pages(demo).items():
         page.goto(path)
         faults += faults_of(page, axe, name, f"{width}-{scheme}")
@@ -138,9 +140,7 @@ def test_every_page_is_accessible_and_fits(open_console, demo, scheme, width):
     if width < 752:
         page.get_by_role("button", name="Menu", exact=True).click()
     page.get_by_role("button", name="Sign out").click()
-    shoot(page, f"sign-in-{width}-{scheme}")
-    found = axe.run(page).response["violations"]
-    faults += [("sign in", one["id"], one["nodes"][0]["html"][:200]) for one in found]
+    faults += faults_of(page, axe, "sign in", f"{width}-{scheme}")
     assert faults == []
 
 
