@@ -29,10 +29,14 @@ pub fn names_companies(line: &str) -> bool {
     words.iter().any(|word| line.trim_start().starts_with(word))
 }
 
+/// The lines among which the first two of a document are looked for. A file may begin with millions of empty ones.
+const MOST_LINES: usize = 1_000;
+
 /// Whether the text begins as YAML does: with the companies of a document, an item of keys, or a key above keys or items.
 pub fn is_yaml(text: &str) -> bool {
     let is_said = |line: &&str| !line.trim().is_empty() && !line.starts_with('#');
-    let mut lines = text.lines().filter(is_said).filter(|line| !line.starts_with("version:"));
+    let first = text.lines().take(MOST_LINES);
+    let mut lines = first.filter(is_said).filter(|line| !line.starts_with("version:"));
     let has_key = |line: &str| line.contains(": ") || line.trim_end().ends_with(':');
     match (lines.find(|line| line.trim_end() != "---"), lines.next()) {
         (Some(key), _) if names_companies(key) => true,
