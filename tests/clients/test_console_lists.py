@@ -26,7 +26,7 @@ def test_a_finger_moves_an_entry_to_a_place(open_console, has_script):  # noqa: 
         expect(page.locator("#live")).to_have_text("Third, 1 of 3")
         expect(page.get_by_role("button", name="Third: move there")).to_be_focused()
     else:
-        expect(page.locator(".said")).to_contain_text("Moved “Third” up, before “VIP Customer”.")
+        expect(page.locator(".said")).to_contain_text("“Third” is number 1 now.")
     assert names(page)[0] == "Third"
 
 
@@ -186,7 +186,7 @@ def test_a_move_is_told_and_undone_where_the_reader_is(open_console, demo, width
     assert page.locator(".rows").first.bounding_box()["y"] == height
     assert row.bounding_box()["y"] < before
     page.locator(".told").get_by_role("button", name="Undo").click()
-    expect(page.locator(".said")).to_contain_text("Moved “Tag 9” up, before “Tag 10”.")
+    expect(page.locator(".said")).to_contain_text("Put “Tag 9” before “Tag 10”.")
     assert names(page)[11:13] == ["Tag 9", "Tag 10"]
     assert page.url.split("?")[0].endswith(TAGS)
 

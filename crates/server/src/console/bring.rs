@@ -241,7 +241,7 @@ async fn apply(visit: &Visit<'_>, sheet: Sheet, ready: Ready) -> Answer {
             }
             let done = match visit.may.see_history {
                 true => format!("changed={}", result.revision),
-                false => "did=saved".to_owned(),
+                false => "did=brought".to_owned(),
             };
             Ok(elsewhere(&format!("{}?{done}", visit.company_path())))
         }

@@ -348,7 +348,7 @@ pub(super) async fn settings(visit: &Visit<'_>) -> Answer {
     match visit.companies().update_company(visit.ask(ask)).await {
         Ok(saved) => {
             let path = format!("{}/settings", visit.company_path());
-            Ok(visit.done(saved.metadata(), &path).await)
+            Ok(visit.done(saved.metadata(), &path, "saved").await)
         }
         Err(status) => {
             let problem = visit.problem_of(&status, &FIELDS, ("companies", "")).await;
@@ -365,12 +365,12 @@ pub(super) async fn settings(visit: &Visit<'_>) -> Answer {
 pub(super) async fn state(visit: &Visit<'_>) -> Answer {
     let (company_id, etag) = (visit.part(0).to_owned(), visit.form.get("etag").to_owned());
     let request_id = visit.form.get("request").to_owned();
-    let done = if visit.path.ends_with("/archive") {
+    let (done, act) = if visit.path.ends_with("/archive") {
         let ask = ArchiveCompanyRequest { company_id, etag, request_id, validate_only: false };
-        visit.companies().archive_company(visit.ask(ask)).await?
+        (visit.companies().archive_company(visit.ask(ask)).await?, "away")
     } else {
         let ask = RestoreCompanyRequest { company_id, etag, request_id, validate_only: false };
-        visit.companies().restore_company(visit.ask(ask)).await?
+        (visit.companies().restore_company(visit.ask(ask)).await?, "back")
     };
-    Ok(visit.done(done.metadata(), &format!("{}/settings", visit.company_path())).await)
+    Ok(visit.done(done.metadata(), &format!("{}/settings", visit.company_path()), act).await)
 }

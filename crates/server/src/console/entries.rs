@@ -22,7 +22,7 @@ use super::{
     reorder::written,
     sentences,
     view::Frame,
-    visit::{Visit, quoted, with_query},
+    visit::{Visit, act, quoted, with_query},
     words::{self, Moment, Words},
 };
 use crate::status::Page;
@@ -250,12 +250,13 @@ pub(super) async fn add(visit: &Visit<'_>) -> Answer {
         ..Default::default()
     };
     match visit.entries().create_entry(visit.ask(ask)).await {
-        // A person who takes an idea may want another one.
-        Ok(made) if !visit.form.get("ideas").is_empty() => {
-            let done = visit.what_was_done(made.metadata()).await;
-            Ok(elsewhere(&with_query(&list_path(visit), &format!("ideas=1&{done}"))))
+        Ok(made) => {
+            let act = act("added", visit.part(1), &made.get_ref().id);
+            let done = visit.what_was_done(made.metadata(), &act).await;
+            // A person who takes an idea may want another one.
+            let ideas = if visit.form.get("ideas").is_empty() { "" } else { "ideas=1&" };
+            Ok(elsewhere(&with_query(&list_path(visit), &format!("{ideas}{done}"))))
         }
-        Ok(made) => Ok(visit.done(made.metadata(), &list_path(visit)).await),
         Err(status) => {
             let problem = visit.problem(&status, &FIELDS);
             catalog_refused(visit, &status, problem).await
@@ -425,7 +426,14 @@ pub(super) async fn save(visit: &Visit<'_>) -> Answer {
         validate_only: false,
     };
     match visit.entries().update_entry(visit.ask(ask)).await {
-        Ok(saved) => Ok(visit.done(saved.metadata(), &catalog_path(visit)).await),
+        Ok(saved) => {
+            let is_same = saved.get_ref().etag == visit.form.get("etag");
+            let act = match is_same {
+                true => "nothing".to_owned(),
+                false => act("saved", visit.part(1), visit.part(2)),
+            };
+            Ok(visit.done(saved.metadata(), &catalog_path(visit), &act).await)
+        }
         Err(status) => entry_refused(visit, &status, Some(sheet)).await,
     }
 }
@@ -442,7 +450,7 @@ pub(super) async fn archive(visit: &Visit<'_>) -> Answer {
         validate_only: false,
     };
     let done = visit.entries().archive_entry(visit.ask(ask)).await;
-    changed(visit, done.map(|done| done.metadata().clone())).await
+    changed(visit, done.map(|done| done.metadata().clone()), "away").await
 }
 
 /// Takes an entry back.
@@ -466,15 +474,19 @@ pub(super) async fn restore(visit: &Visit<'_>) -> Answer {
         let shown = entry_page(visit, None, Problem { way, ..told }).await?;
         return Ok(page(Page::Refused(status), &shown));
     }
-    changed(visit, done.map(|done| done.metadata().clone())).await
+    changed(visit, done.map(|done| done.metadata().clone()), "back").await
 }
 
 async fn changed(
     visit: &Visit<'_>,
     done: Result<tonic::metadata::MetadataMap, Status>,
+    code: &str,
 ) -> Result<Response<Body>, Status> {
     match done {
-        Ok(metadata) => Ok(visit.done(&metadata, &catalog_path(visit)).await),
+        Ok(metadata) => {
+            let act = act(code, visit.part(1), visit.part(2));
+            Ok(visit.done(&metadata, &catalog_path(visit), &act).await)
+        }
         Err(status) => entry_refused(visit, &status, None).await,
     }
 }

@@ -188,7 +188,7 @@ pub(super) async fn undo(visit: &Visit<'_>) -> Answer {
         path => format!("{}{path}", visit.here.base),
     };
     match visit.history().undo_change(visit.ask(ask)).await {
-        Ok(done) => Ok(visit.done(done.metadata(), &to("")).await),
+        Ok(done) => Ok(visit.done(done.metadata(), &to(""), "saved").await),
         Err(status) => {
             let reason = Problem::of(&status, &[]).reason;
             if !TOLD_IN_PLACE.contains(&reason.as_str()) {
@@ -233,7 +233,7 @@ pub(super) async fn back(visit: &Visit<'_>) -> Answer {
     match visit.history().roll_back(visit.ask(ask)).await {
         Ok(done) => {
             let path = format!("{}/history", visit.company_path());
-            Ok(visit.done(done.metadata(), &path).await)
+            Ok(visit.done(done.metadata(), &path, "saved").await)
         }
         Err(status) => {
             let problem = visit.problem(&status, &[]);

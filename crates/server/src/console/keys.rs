@@ -432,7 +432,7 @@ async fn one_page(
     let own = changes.first().filter(|change| change.key_id == visit.person.key_id());
     let saved = own.and_then(|change| changed(&change.summary));
     let said = match (visit.query.get("did"), saved) {
-        ("key-saved", Some(fields)) => Some(Said::plain(&format!("Saved: {}.", joined(&fields)))),
+        ("key-saved", Some(fields)) => Some(Said::plain(format!("Saved: {}.", joined(&fields)))),
         (code, _) => sentences::done(code).map(Said::plain),
     };
     let sessions = sign_in::sessions_of(visit, &key.id).await?;

@@ -226,7 +226,7 @@ pub(super) async fn add_many(visit: &Visit<'_>) -> Answer {
         ..Default::default()
     };
     let status = match visit.entries().batch_change_entries(visit.ask(ask)).await {
-        Ok(made) => return Ok(visit.done(made.metadata(), &list_path(visit)).await),
+        Ok(made) => return Ok(visit.done(made.metadata(), &list_path(visit), "lines").await),
         Err(status) => status,
     };
     let mut problem = visit.problem(&status, &[]);

@@ -16,7 +16,7 @@ use super::{
     form,
     problem::{Field, Problem},
     view::Frame,
-    visit::Visit,
+    visit::{Visit, act},
     words,
 };
 use crate::status::Page;
@@ -94,7 +94,8 @@ pub(super) async fn list(visit: &Visit<'_>) -> Answer {
     match visit.locations().create_business(visit.ask(ask)).await {
         Ok(made) => {
             let path = format!("{}/locations", visit.company_path());
-            Ok(visit.done(made.metadata(), &path).await)
+            let act = act("added", "businesses", &made.get_ref().id);
+            Ok(visit.done(made.metadata(), &path, &act).await)
         }
         Err(status) => {
             let shown = list_page(visit, visit.problem(&status, &FIELDS)).await?;
@@ -282,7 +283,8 @@ pub(super) async fn one(visit: &Visit<'_>) -> Answer {
     match visit.locations().update_business(visit.ask(ask)).await {
         Ok(saved) => {
             let path = format!("{}/locations", visit.company_path());
-            Ok(visit.done(saved.metadata(), &path).await)
+            let act = act("saved", "businesses", visit.part(1));
+            Ok(visit.done(saved.metadata(), &path, &act).await)
         }
         Err(status) => {
             let place = ("businesses", visit.part(1));
@@ -301,12 +303,13 @@ pub(super) async fn state(visit: &Visit<'_>) -> Answer {
     let (company_id, id) = (visit.part(0).to_owned(), visit.part(1).to_owned());
     let (etag, request_id) =
         (visit.form.get("etag").to_owned(), visit.form.get("request").to_owned());
-    let done = if visit.path.ends_with("/archive") {
+    let (done, code) = if visit.path.ends_with("/archive") {
         let ask = ArchiveBusinessRequest { company_id, id, etag, request_id, validate_only: false };
-        visit.locations().archive_business(visit.ask(ask)).await?
+        (visit.locations().archive_business(visit.ask(ask)).await?, "away")
     } else {
         let ask = RestoreBusinessRequest { company_id, id, etag, request_id, validate_only: false };
-        visit.locations().restore_business(visit.ask(ask)).await?
+        (visit.locations().restore_business(visit.ask(ask)).await?, "back")
     };
-    Ok(visit.done(done.metadata(), &format!("{}/locations", visit.company_path())).await)
+    let path = format!("{}/locations", visit.company_path());
+    Ok(visit.done(done.metadata(), &path, &act(code, "businesses", visit.part(1))).await)
 }

@@ -226,7 +226,8 @@ pub(super) fn listed(ids: &[String], names: &Names) -> String {
     ids.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
-/// The one move that made a new order: `moved “VIP” up, before “New”`. None where it took several.
+/// The one move that made a new order: `moved “VIP” up, before “New”`. Where two neighbors changed places, nobody can tell
+/// from the orders which one was moved: the sentence holds for both. None where it took several moves.
 pub(super) fn told(delta: &Delta, names: &Names) -> Option<String> {
     let (before, after) = (&delta.ids_before, &delta.ids_after);
     let at = before.iter().zip(after).position(|(was, is)| was != is)?;
@@ -236,6 +237,9 @@ pub(super) fn told(delta: &Delta, names: &Names) -> Option<String> {
     };
     let name = |id: &String| names.0.get(id).map(|name| quoted(name));
     let (risen, sunk) = (&after[at], &before[at]);
+    if is_alone(risen) && is_alone(sunk) {
+        return Some(format!("put {} before {}", name(risen)?, name(sunk)?));
+    }
     if is_alone(risen) {
         return Some(format!("moved {} up, before {}", name(risen)?, name(sunk)?));
     }
@@ -278,7 +282,8 @@ mod tests {
         };
         assert_eq!(told("abcd", "dabc").as_deref(), Some("moved “D” up, before “A”"));
         assert_eq!(told("abcd", "bcda").as_deref(), Some("moved “A” down, after “D”"));
-        assert_eq!(told("ab", "ba").as_deref(), Some("moved “B” up, before “A”"));
+        assert_eq!(told("ab", "ba").as_deref(), Some("put “B” before “A”"));
+        assert_eq!(told("abcd", "acbd").as_deref(), Some("put “C” before “B”"));
         assert_eq!(told("abcd", "dcba"), None);
         assert_eq!(told("abcd", "abcd"), None);
         assert_eq!(told("ax", "xa"), None, "nobody knows the name of x");

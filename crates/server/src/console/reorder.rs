@@ -69,7 +69,9 @@ pub(super) async fn reorder(visit: &Visit<'_>) -> Answer {
                 }
             };
             let after = moved(placed(ids, &wanted), visit.form);
-            return save(visit, after, &wanted, MOVE).await;
+            let arrows = ["up", "down"].into_iter().filter_map(|name| visit.form.find(name));
+            let moved: Vec<&str> = wanted.iter().map(|(id, _)| &**id).chain(arrows).collect();
+            return save(visit, after, &moved, MOVE).await;
         }
     };
     save(visit, ids, &[], MOVE).await
@@ -87,8 +89,9 @@ pub(super) async fn sort(visit: &Visit<'_>) -> Answer {
     save(visit, entries.into_iter().map(|entry| entry.id).collect(), &[], "sort it").await
 }
 
-/// Saves the order, and names the entries that went to places. `what` says what a person may do again after a conflict.
-async fn save(visit: &Visit<'_>, ids: Vec<String>, wanted: &[Wanted], what: &str) -> Answer {
+/// Saves the order, and names the entries that the form `moved`: from the orders alone nobody can tell which of two
+/// neighbors that was. `what` says what a person may do again after a conflict.
+async fn save(visit: &Visit<'_>, ids: Vec<String>, moved: &[&str], what: &str) -> Answer {
     let ask = ReorderEntriesRequest {
         company_id: visit.part(0).to_owned(),
         collection: visit.part(1).to_owned(),
@@ -97,10 +100,11 @@ async fn save(visit: &Visit<'_>, ids: Vec<String>, wanted: &[Wanted], what: &str
         request_id: visit.form.get("request").to_owned(),
         validate_only: false,
     };
+    let act = |etag: &str| if etag == visit.form.get("etag") { "nothing" } else { "ordered" };
     match visit.entries().reorder_entries(visit.ask(ask)).await {
         Ok(saved) if visit.is_script => {
             let (metadata, list, _) = saved.into_parts();
-            let done = visit.what_was_done(&metadata).await;
+            let done = visit.what_was_done(&metadata, act(&list.etag)).await;
             let undo = done.strip_prefix("changed=").filter(|_| visit.may.undo);
             let undo = undo.map(|it| format!("{}/history/{it}/undo", visit.company_path()));
             let told = json!({
@@ -113,11 +117,10 @@ async fn save(visit: &Visit<'_>, ids: Vec<String>, wanted: &[Wanted], what: &str
             Ok(answer::json(Page::Shown, &told))
         }
         Ok(saved) => {
-            let done = visit.what_was_done(saved.metadata()).await;
-            let ids: Vec<String> = wanted.iter().map(|(id, _)| form::encode(id)).collect();
-            // The sentence of a single move names it.
+            let done = visit.what_was_done(saved.metadata(), act(&saved.get_ref().etag)).await;
+            let ids: Vec<String> = moved.iter().map(|id| form::encode(id)).collect();
             let also =
-                if ids.len() > 1 { format!("&moved={}", ids.join(",")) } else { String::new() };
+                if ids.is_empty() { String::new() } else { format!("&moved={}", ids.join(",")) };
             Ok(elsewhere(&with_query(&list_path(visit), &format!("{done}{also}"))))
         }
         Err(status) => refused(visit, &status, what).await,

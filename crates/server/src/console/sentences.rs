@@ -11,6 +11,11 @@ pub(super) fn done(code: &str) -> Option<&'static str> {
     Some(match code {
         "saved" | "key-saved" => "Saved.",
         "nothing" => "Nothing was changed.",
+        "ordered" => "The list is in another order now.",
+        "lines" => "The lines were added, as the page showed them.",
+        "brought" => "The lists were brought in, as the page showed.",
+        "away" => "The company was put away. To undo it, press “Take back”.",
+        "back" => "The company was taken back.",
         "signed-out" => "You are signed out.",
         "ended" => "The session was ended.",
         "revoked" => "Revoked. It stops working within a second, everywhere.",
@@ -26,6 +31,20 @@ pub(super) fn done(code: &str) -> Option<&'static str> {
             "The company was made. Next, fill its lists: each has ideas to begin with, and “Company” brings in lists that you \
              have already."
         }
+        _ => return None,
+    })
+}
+
+/// The sentence for an action on a thing with that noun and name.
+pub(super) fn done_to(code: &str, one: &str, name: &str) -> Option<String> {
+    let name = quoted(name);
+    Some(match code {
+        "added" => format!("Added the {one} {name}."),
+        "saved" => format!("Saved the {one} {name}."),
+        "away" => format!(
+            "Put away the {one} {name}. To undo it, open it among those put away, and press “Take back”."
+        ),
+        "back" => format!("Took back the {one} {name}."),
         _ => return None,
     })
 }

@@ -62,8 +62,8 @@ pub(super) struct Said {
 }
 
 impl Said {
-    pub(super) fn plain(text: &str) -> Self {
-        Self { text: text.to_owned(), is_refusal: false, undo: None, request: String::new() }
+    pub(super) fn plain(text: impl Into<String>) -> Self {
+        Self { text: text.into(), is_refusal: false, undo: None, request: String::new() }
     }
 
     pub(super) fn refusal(text: &str) -> Self {

@@ -2,8 +2,8 @@
 
 use axum::{body::Body, response::Response};
 use customer_settings_contract::customersettings::v1::{
-    Change, Company, Delta, GetChangeRequest, GetCompanyRequest, GetEntryRequest,
-    ListChangesRequest, ListEntriesRequest, State,
+    Change, Company, Delta, GetBusinessRequest, GetChangeRequest, GetCompanyRequest,
+    GetEntryRequest, ListChangesRequest, ListEntriesRequest, State,
 };
 use http::request::Parts;
 use tonic::{Request, Status, metadata::MetadataMap};
@@ -226,7 +226,7 @@ impl<'a> Visit<'a> {
         }
         let revision = self.query.get("changed");
         if revision.is_empty() {
-            return sentences::done(self.query.get("did")).map(Said::plain);
+            return self.said_without_history().await;
         }
         let mut change = self.get_change(revision.parse().ok()?).await.ok()?;
         let age = self.person.now.as_micros() / 1_000_000 - change.time.as_ref()?.seconds;
@@ -252,6 +252,25 @@ impl<'a> Visit<'a> {
         Some(Said { text, is_refusal: false, undo, request: Self::new_request() })
     }
 
+    /// The last action in words, from what the address says of it.
+    async fn said_without_history(&self) -> Option<Said> {
+        let mut did = self.query.get("did").splitn(3, '.');
+        let code = did.next().unwrap_or_default();
+        if let (Some(list), Some(id)) = (did.next(), did.next()) {
+            let name = match list {
+                "businesses" => self.location_name(id).await,
+                _ => self.name_of(list, id).await,
+            };
+            let told = name.and_then(|name| sentences::done_to(code, words::nouns(list).0, &name));
+            return told.or_else(|| sentences::done("saved").map(str::to_owned)).map(Said::plain);
+        }
+        let moved = self.query.get("moved");
+        match moves::placed(self, self.part(1), moved).await.filter(|_| code == "ordered") {
+            Some(placed) => Some(Said::plain(format!("{placed}."))),
+            None => sentences::done(code).map(Said::plain),
+        }
+    }
+
     /// The name of an entry; none where it is not there.
     pub(super) async fn name_of(&self, list: &str, id: &str) -> Option<String> {
         let ask = GetEntryRequest {
@@ -261,6 +280,15 @@ impl<'a> Visit<'a> {
             ..Default::default()
         };
         self.entries().get_entry(self.ask(ask)).await.ok()?.into_inner().name
+    }
+
+    async fn location_name(&self, id: &str) -> Option<String> {
+        let ask = GetBusinessRequest {
+            company_id: self.part(0).to_owned(),
+            id: id.to_owned(),
+            ..Default::default()
+        };
+        self.locations().get_business(self.ask(ask)).await.ok()?.into_inner().name
     }
 
     /// Whether the key may take a change back, which needs more where it is not one of entries alone.
@@ -286,13 +314,19 @@ impl<'a> Visit<'a> {
         format!("{author} {}.", words::sentence(&change, self.part(0), &names))
     }
 
-    /// Leads on after a write of a company, to a page that says what was done. `answered` is the write's metadata.
-    pub(super) async fn done(&self, answered: &MetadataMap, path: &str) -> Response<Body> {
-        elsewhere(&with_query(path, &self.what_was_done(answered).await))
+    /// Leads on after a write of a company, to a page that says what was done. `answered` is the write's metadata. `act`
+    /// says it for those who may not see history: a code of `sentences.rs`, perhaps with a thing.
+    pub(super) async fn done(
+        &self,
+        answered: &MetadataMap,
+        path: &str,
+        act: &str,
+    ) -> Response<Body> {
+        elsewhere(&with_query(path, &self.what_was_done(answered, act).await))
     }
 
     /// The same as a query.
-    pub(super) async fn what_was_done(&self, answered: &MetadataMap) -> String {
+    pub(super) async fn what_was_done(&self, answered: &MetadataMap, act: &str) -> String {
         if let Some((revision, _)) = revision_of(answered).filter(|_| self.may.see_history)
             && let Ok(change) = self.get_change(revision).await
             && !self.form.get("request").is_empty()
@@ -303,7 +337,7 @@ impl<'a> Visit<'a> {
                 false => "did=nothing".to_owned(),
             };
         }
-        "did=saved".to_owned()
+        format!("did={act}")
     }
 
     /// Why a method refused, for a form with these fields.
@@ -411,6 +445,11 @@ impl<'a> Visit<'a> {
         let back = format!("{}{back}", self.here.base);
         view::unsent(outcome, self.frame(title), problem, self.form, back)
     }
+}
+
+/// The act on a thing, for [`Visit::done`].
+pub(super) fn act(code: &str, list: &str, id: &str) -> String {
+    format!("{code}.{}.{}", form::encode(list), form::encode(id))
 }
 
 /// A path with one more part of its query.

@@ -260,3 +260,41 @@ async fn an_entry_that_returns_as_the_default_is_told_so() {
     let told = browser.follow(&browser.post(&undo, &[("request", "b")]).await).await;
     has(&told, &format!("Took back the life cycle “{name}”, and made it the default."));
 }
+
+#[tokio::test]
+async fn own_actions_are_told_with_their_names_without_the_right_to_see_history() {
+    let server = Server::demo().await;
+    let scopes = ["settings:read", "settings:write", "companies:read", "companies:write"];
+    let clerk = server.issue(with_scopes(&scopes)).await.1;
+    let clerk = Browser::with_key(&server, &clerk).await;
+    let told = |page: &Answer, told: &str| has(page, &format!("role=\"status\"><p>{told}</p>"));
+    let add = [("name", "Senior")];
+    let page = clerk.follow(&clerk.post(&format!("{TAGS}/add"), &add).await).await;
+    told(&page, "Added the tag “Senior”.");
+    assert!(!page.text().contains("<button>Undo"), "{}", page.text());
+    let tag = format!("{TAGS}/tag_001");
+    for (path, fields, sentence) in [
+        (tag.clone(), &[("name", "VIP"), ("pick", "none")][..], "Saved the tag “VIP”."),
+        (tag.clone(), &[("name", "VIP"), ("pick", "none")], "Nothing was changed."),
+    ] {
+        told(&save(&clerk, &path, fields).await, sentence);
+    }
+    let away = "To undo it, open it among those put away, and press “Take back”.";
+    for (path, list, thing) in [
+        (tag, TAGS.to_owned(), "tag “VIP”"),
+        (format!("{COMPANY}/locations/biz_001"), format!("{COMPANY}/locations"), "location “"),
+    ] {
+        for (action, sentence) in [("archive", "Put away the "), ("restore", "Took back the ")] {
+            let etag = Browser::hidden(&clerk.get(&path).await, "etag");
+            let sent = clerk.post(&format!("{path}/{action}"), &[("etag", &*etag)]).await;
+            assert!(sent.header("location").unwrap().starts_with(&list), "{path}");
+            let page = clerk.follow(&sent).await;
+            has(&page, &format!("<p>{sentence}{thing}"));
+            assert_eq!(page.text().contains(away), action == "archive", "{}", page.text());
+        }
+    }
+    let lines = [("lines", "One\nTwo"), ("sure", "1")];
+    let page = clerk.follow(&clerk.post(&format!("{TAGS}/add-many"), &lines).await).await;
+    told(&page, "The lines were added, as the page showed them.");
+    told(&clerk.get(&format!("{TAGS}?did=away.customer_tags.nothing")).await, "Saved.");
+}

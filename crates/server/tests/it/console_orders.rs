@@ -2,6 +2,50 @@
 
 use crate::{console::Browser, harness::*};
 
+const TAGS: &str = "/console/c/cmp_001/customer_tags";
+
+/// The page after a form about the order of the tags.
+async fn sent(browser: &Browser<'_>, action: &str, fields: &[(&str, &str)]) -> Answer {
+    let etag = Browser::hidden(&browser.get(TAGS).await, "etag");
+    let fields: Vec<(&str, &str)> = fields.iter().copied().chain([("etag", &*etag)]).collect();
+    browser.follow(&browser.post(&format!("{TAGS}/{action}"), &fields).await).await
+}
+
+#[tokio::test]
+async fn an_arrow_tells_the_entry_that_it_moved_and_history_tells_both_neighbors() {
+    let server = Server::of(
+        "companies: [{id: cmp_001, name: C, customer_tags: [{id: v, name: VIP}, {id: s, name: Senior}, \
+         {id: p, name: Puppy}]}]",
+    )
+    .await;
+    let all = Browser::of(&server).await;
+    let scopes = ["settings:read", "settings:write", "companies:read"];
+    let clerk = server.issue(with_scopes(&scopes)).await.1;
+    let clerk = Browser::with_key(&server, &clerk).await;
+    for browser in [&all, &clerk] {
+        for (field, told) in [
+            ([("down", "v")], "“VIP” is number 2 now."),
+            ([("up", "v")], "“VIP” is number 1 now."),
+            ([("to.v", "3")], "“VIP” is number 3 now."),
+            ([("to.v", "1")], "“VIP” is number 1 now."),
+            ([("up", "v")], "Nothing was changed."),
+        ] {
+            let page = sent(browser, "order", &field).await;
+            assert!(page.text().contains(&format!("<p>{told}</p>")), "{told}: {}", page.text());
+        }
+    }
+    let history = all.get("/console/c/cmp_001/history").await;
+    for told in [
+        "put “Senior” before “VIP”",
+        "put “VIP” before “Senior”",
+        "moved “VIP” down, after “Puppy”",
+    ] {
+        assert_eq!(history.text().matches(told).count(), 2, "{told}: {}", history.text());
+    }
+    let page = sent(&clerk, "sort", &[]).await;
+    assert!(page.text().contains("<p>The list is in another order now.</p>"), "{}", page.text());
+}
+
 #[tokio::test]
 async fn an_order_is_told_also_where_entries_keep_their_numbers() {
     let list = |names: &str| {
@@ -14,7 +58,7 @@ async fn an_order_is_told_also_where_entries_keep_their_numbers() {
     // B is the second in both.
     load(&server.other_program().await, &list("XBAC")).await;
     let history = browser.get("/console/c/cmp_001/history").await;
-    let told = "added the tag “X” and moved “B” up, before “A”";
+    let told = "added the tag “X” and put “B” before “A”";
     assert!(history.text().contains(told), "{}", history.text());
     for (page, order) in [
         ("/console/c/cmp_001/history/2", "<td>“A”, “B”</td>\n<td>“B”, “A”</td>"),
@@ -54,9 +98,9 @@ async fn orders_are_told_one_after_the_other_whatever_came_between() {
     let history = browser.get("/console/c/cmp_001/history").await;
     let mut rest = history.text();
     for told in [
-        "moved “D” up, before “A”",
+        "put “D” before “A”",
         "put away the tag “B”",
-        "moved “C” up, before “E”",
+        "put “C” before “E”",
         "put the tags into another order",
         "added the tag “F”",
         "described “B”",
@@ -88,5 +132,5 @@ async fn a_page_reads_few_old_lists_and_tells_less_of_the_others() {
     let count = |told: &str| history.text().matches(told).count();
     assert_eq!(count("added the tag"), 11, "{}", history.text());
     // Two lists for the newest change, and one for each that follows.
-    assert_eq!(count("up, before “"), 3, "{}", history.text());
+    assert_eq!(count("put “"), 3, "{}", history.text());
 }
