@@ -73,6 +73,13 @@ impl Name {
         let words: Vec<&str> = folded.split(is_blank).filter(|word| !word.is_empty()).collect();
         words.join(" ")
     }
+
+    /// The key by which people search and sort names: the fold key without the accents of letters. `elan` finds `Élan`,
+    /// which stands between `eagle` and `fox`. Marks of scripts in which they make other letters stay.
+    pub fn search_key(&self) -> String {
+        let key = self.fold_key();
+        if key.is_ascii() { key } else { key.nfd().filter(|c| !is_accent(*c)).nfc().collect() }
+    }
 }
 
 impl fmt::Display for Name {
@@ -199,6 +206,11 @@ fn is_blank(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{2800}' | '\u{1D159}')
 }
 
+/// Whether the character is one of Unicode's Combining Diacritical Marks.
+fn is_accent(c: char) -> bool {
+    matches!(c, '\u{300}'..='\u{36F}')
+}
+
 /// Whether Unicode says that the character is not shown by itself: joiners, soft hyphens, variation
 /// selectors, fillers and the like.
 fn is_ignorable(c: char) -> bool {
@@ -322,6 +334,27 @@ mod tests {
 
     fn key(text: &str) -> String {
         Name::parse("name", text).unwrap().fold_key()
+    }
+
+    #[test]
+    fn search_keys_leave_out_accents_and_no_other_marks() {
+        let key = |text: &str| Name::parse("name", text).unwrap().search_key();
+        for (name, searched) in [
+            ("Élan", "elan"),
+            ("E\u{301}lan", "ÉLAN"),
+            ("Zürich", "ZURICH"),
+            ("Άλφα", "αλφα"),
+            ("Straße", "strasse"),
+            ("Tiếng  Việt", "tieng viet"),
+            ("한국", "한국"),
+        ] {
+            assert_eq!(key(name), key(searched), "{name} and {searched}");
+        }
+        // These marks make other letters and words.
+        for (a, b) in [("が", "か"), ("कि", "की"), ("Ø", "O")] {
+            assert_ne!(key(a), key(b), "{a} and {b}");
+        }
+        assert!(!key("각").contains(&key("가")));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{
     visit::{Visit, with_query},
     words::nouns,
 };
-use crate::status::Page;
+use crate::{catalog::text::Name, status::Page};
 
 /// Before the id in the name of the field of a row's place.
 const PLACE: &str = "to.";
@@ -84,8 +84,10 @@ pub(super) async fn sort(visit: &Visit<'_>) -> Answer {
         return catalog_refused(visit, &Status::invalid_argument(""), problem).await;
     }
     let mut entries = entries_of(visit, String::new(), false).await?.entries;
-    let name = |entry: &Entry| entry.name.as_deref().unwrap_or_default().to_lowercase();
-    entries.sort_by_cached_key(name);
+    entries.sort_by_cached_key(|entry: &Entry| {
+        let name = entry.name.clone().unwrap_or_default();
+        (Name::stored(&name).map_or_else(|_| String::new(), |name| name.search_key()), name)
+    });
     save(visit, entries.into_iter().map(|entry| entry.id).collect(), &[], "sort it").await
 }
 

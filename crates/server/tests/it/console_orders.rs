@@ -47,6 +47,28 @@ async fn an_arrow_tells_the_entry_that_it_moved_and_history_tells_both_neighbors
 }
 
 #[tokio::test]
+async fn names_are_sorted_and_searched_without_accents() {
+    let server = Server::of(
+        "companies: [{id: cmp_001, name: C, customer_tags: [{id: z, name: zebra}, {id: f, name: Fox}, \
+         {id: n, name: Élan}, {id: a, name: Apple}, {id: e, name: eagle}, {id: t, name: Äpfel}, \
+         {id: y, name: Zürich}]}]",
+    )
+    .await;
+    let browser = Browser::of(&server).await;
+    let ids = |page: &Answer| -> String {
+        let rows = page.text().split("<div class=\"what\"><a href=\"").skip(1);
+        rows.map(|row| row.split('"').next().unwrap().rsplit('/').next().unwrap()).collect()
+    };
+    // apfel, apple, eagle, elan, fox, zebra, zurich.
+    assert_eq!(ids(&sent(&browser, "sort", &[]).await), "taenfzy");
+    for (q, found) in
+        [("elan", "n"), ("%C3%A9lan", "n"), ("zurich", "y"), ("ap", "ta"), ("%C3%A4p", "ta")]
+    {
+        assert_eq!(ids(&browser.get(&format!("{TAGS}?q={q}")).await), found, "{q}");
+    }
+}
+
+#[tokio::test]
 async fn an_order_is_told_also_where_entries_keep_their_numbers() {
     let list = |names: &str| {
         let tags = names.chars().map(|name| format!("{{id: {name}, name: {name}}}"));

@@ -15,7 +15,7 @@ pub(crate) const MOST_FILTER_BYTES: usize = 16 << 10;
 
 enum Condition {
     State(State),
-    /// The name contains the fold key, or the id begins with the text.
+    /// The name contains the search key, or the id begins with the text.
     Text {
         key: String,
         text: String,
@@ -39,12 +39,12 @@ impl Filter {
 
     /// Whether a row of this state, name and id meets the conditions.
     pub(super) fn takes(&self, state: State, name: &Name, id: &str) -> bool {
-        let folded = LazyCell::new(|| name.fold_key());
+        let searched = LazyCell::new(|| name.search_key());
         self.0.iter().all(|condition| match condition {
             Condition::State(wanted) => state == *wanted,
-            Condition::Text { key, text } => folded.contains(key) || id.starts_with(text),
-            Condition::NameIs(key) => *folded == *key,
-            Condition::NameHas(key) => folded.contains(key),
+            Condition::Text { key, text } => searched.contains(key) || id.starts_with(text),
+            Condition::NameIs(key) => name.fold_key() == *key,
+            Condition::NameHas(key) => searched.contains(key),
         })
     }
 
@@ -81,7 +81,8 @@ impl Filter {
 
 /// Parses the first condition of the words, which are not empty. Returns the words behind it too.
 fn condition(words: &[Word]) -> Result<(Condition, &[Word])> {
-    // Names are compared by their fold keys. A text that is no name has none.
+    // A whole name is compared by its fold key, as two entries are; a part of one by the search key. A text that is no name
+    // has neither.
     let name = |value: &str| Name::parse("filter", value);
     let (condition, after) = match words {
         [(field, false), operator, (value, _), after @ ..] if is_operator(operator) => {
@@ -92,7 +93,7 @@ fn condition(words: &[Word]) -> Result<(Condition, &[Word])> {
                     _ => return Err(malformed()),
                 },
                 ("name", "=") => Condition::NameIs(name(value)?.fold_key()),
-                ("name", ":") => Condition::NameHas(name(value)?.fold_key()),
+                ("name", ":") => Condition::NameHas(name(value)?.search_key()),
                 _ => return Err(malformed()),
             };
             (condition, after)
@@ -100,7 +101,7 @@ fn condition(words: &[Word]) -> Result<(Condition, &[Word])> {
         [word, after @ ..] if !is_operator(word) && !is_and(word) => {
             let name = name(&word.0)?;
             let text = name.as_str().to_owned();
-            (Condition::Text { key: name.fold_key(), text }, after)
+            (Condition::Text { key: name.search_key(), text }, after)
         }
         _ => return Err(malformed()),
     };
