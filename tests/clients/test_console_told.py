@@ -96,3 +96,31 @@ def test_contrast_is_told_in_the_form_for_one_more_and_fits(open_console):  # no
     expect(page.locator("#contrast")).to_contain_text("On this color, white text is easy to read")
     assert button.bounding_box()["y"] == before
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+def test_a_new_message_takes_the_place_of_the_old_one_and_no_row_moves(open_console):  # noqa: F811
+    page = open_console()
+    page.goto(TAGS)
+    page.get_by_role("button", name="Sort by name").click()
+    expect(page.locator(".said")).to_be_visible()
+    before = page.locator(".rows").first.bounding_box()["y"]
+    page.get_by_role("button", name="VIP Customer: up").click()
+    expect(page.locator(".told")).to_contain_text("VIP Customer is number 1 now.")
+    expect(page.get_by_role("button", name="Undo")).to_have_count(1)
+    expect(page.locator(".said")).to_be_hidden()
+    assert page.locator(".rows").first.bounding_box()["y"] == before
+
+
+def test_the_page_takes_no_save_of_its_own_for_that_of_another_window(open_console):  # noqa: F811
+    page = open_console()
+    held = []
+    page.route("**/revision", lambda route: held.append(route))
+    page.goto(TAGS)
+    with page.expect_request("**/revision", timeout=10_000):
+        pass
+    page.get_by_role("button", name="VIP Customer: down").click()
+    expect(page.locator(".told")).to_contain_text("VIP Customer is number 2 now.")
+    # The page asked before its save. The answer comes after it, and names another revision.
+    with page.expect_response("**/revision"):
+        held[0].fulfill(status=200, content_type="application/json", body='{"revision": 9, "own": true}')
+    expect(page.locator(".news")).to_have_count(0)

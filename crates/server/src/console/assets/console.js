@@ -4,6 +4,8 @@
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const one = (selector, root = document) => root.querySelector(selector);
 
+const page = document.body.dataset;
+
 const make = (name, properties) => Object.assign(document.createElement(name), properties);
 
 // Times
@@ -40,7 +42,7 @@ one('.close')?.addEventListener('click', (event) => {
 const typed = new Set();
 let sent = null;
 for (const form of all('form[data-keep]')) {
-  if ('answers' in document.body.dataset && new URL(form.action).pathname === location.pathname) typed.add(form);
+  if ('answers' in page && new URL(form.action).pathname === location.pathname) typed.add(form);
   form.addEventListener('input', () => { typed.add(form); });
 }
 addEventListener('submit', (event) => {
@@ -192,6 +194,7 @@ const foot = () => {
 };
 const told = (text, action) => {
   one('.told')?.remove();
+  one('.done')?.classList.add('over');
   const box = make('div', { className: 'told' });
   box.append(make('p', { textContent: text }), action ?? '');
   foot().prepend(box);
@@ -237,7 +240,7 @@ const save = (moved, byNumber) => {
     saved = list;
     order.etag.value = result.etag;
     order.request.value = result.request;
-    document.body.dataset.revision = result.revision;
+    page.revision = result.revision;
     // The page of a refused order is the list's now.
     if (here().pathname !== location.pathname) {
       one('#problem')?.remove();
@@ -374,22 +377,22 @@ if (order) {
 }
 
 // Others' changes
-const { company } = document.body.dataset;
 const look = async () => {
-  const known = document.body.dataset.revision;
+  const known = page.revision;
   if (document.hidden || one('.news, .told > .button')) return;
   const headers = { 'if-none-match': `"${known}"`, accept: 'application/json' };
-  const answer = await fetch(`${company}/revision`, { headers }).catch(() => null);
+  const answer = await fetch(`${page.company}/revision`, { headers }).catch(() => null);
   // A text and a link: the session is over.
   const { revision, own, text, link } = (await answer?.json().catch(() => null)) ?? {};
-  if (!link && (!revision || String(revision) === document.body.dataset.revision)) return;
+  // The page's own save came between.
+  if (!link && (!revision || unsaved || known !== page.revision)) return;
   const news = make('div', { className: 'news', role: 'status' });
   const who = own ? 'You changed this company in another window.' : 'Somebody changed this company just now.';
   const action = { className: 'button', href: here(), textContent: link ?? 'Show it as it is now' };
   news.append(make('p', { textContent: text ?? who }), make('a', action));
   foot().append(news);
 };
-if (company && document.body.dataset.revision !== '0') setInterval(look, 5000);
+if (page.company && page.revision !== '0') setInterval(look, 5000);
 
 // After all that makes rows higher.
 if (isTold && path === location.pathname) scrollTo(0, height);
