@@ -124,3 +124,22 @@ def test_the_page_takes_no_save_of_its_own_for_that_of_another_window(open_conso
     with page.expect_response("**/revision"):
         held[0].fulfill(status=200, content_type="application/json", body='{"revision": 9, "own": true}')
     expect(page.locator(".news")).to_have_count(0)
+
+
+def test_a_name_from_right_to_left_is_read_from_right_to_left(open_console):  # noqa: F811
+    page = open_console()
+    page.goto(TAGS)
+    page.get_by_label("Name", exact=True).fill('שלום "עולם" (VIP)')
+    page.get_by_role("button", name="Add", exact=True).click()
+    name = page.locator(".what a").last
+    expect(name).to_have_text('שלום "עולם" (VIP)')
+    # The letters in Latin stand at the end, which is on the left.
+    first, last = name.evaluate(
+        """link => [0, link.textContent.length - 2].map((at) => {
+          const range = document.createRange();
+          range.setStart(link.firstChild, at);
+          range.setEnd(link.firstChild, at + 1);
+          return range.getBoundingClientRect().left;
+        })"""
+    )
+    assert last < first

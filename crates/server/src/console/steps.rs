@@ -38,7 +38,7 @@ pub(super) fn beyond_lists(steps: &[PlanStep]) -> Vec<String> {
 }
 
 fn heading(step: &PlanStep) -> String {
-    format!("{} “{}”", capital(words::nouns(&step.collection).0), step.name)
+    format!("{} {}", capital(words::nouns(&step.collection).0), words::quoted(&step.name))
 }
 
 /// How many steps [`things`] leaves out.

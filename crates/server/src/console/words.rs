@@ -190,8 +190,14 @@ fn entry_after(delta: &Delta) -> Option<&Entry> {
     delta.entry_after.as_ref()
 }
 
+/// A name in quotation marks. One with letters that are written from right to left stands by itself, so that it changes
+/// the order of nothing around it.
 pub(super) fn quoted(name: &str) -> String {
-    format!("“{name}”")
+    let is_leftward = |c: char| matches!(c, '\u{590}'..='\u{8FF}' | '\u{FB1D}'..='\u{FDFF}' | '\u{FE70}'..='\u{FEFE}' | '\u{10800}'..='\u{10FFF}' | '\u{1E800}'..='\u{1EFFF}');
+    match name.contains(is_leftward) {
+        true => format!("“\u{2068}{name}\u{2069}”"),
+        false => format!("“{name}”"),
+    }
 }
 
 /// One thing's change.

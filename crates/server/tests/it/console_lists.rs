@@ -298,3 +298,11 @@ async fn own_actions_are_told_with_their_names_without_the_right_to_see_history(
     told(&page, "The lines were added, as the page showed them.");
     told(&clerk.get(&format!("{TAGS}?did=away.customer_tags.nothing")).await, "Saved.");
 }
+
+#[tokio::test]
+async fn a_name_from_right_to_left_stands_by_itself_in_sentences() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let sent = browser.post(&format!("{TAGS}/add"), &[("name", "שלום (VIP)")]).await;
+    has(&browser.follow(&sent).await, "Added the tag “\u{2068}שלום (VIP)\u{2069}”.");
+}
