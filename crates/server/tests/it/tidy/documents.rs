@@ -55,6 +55,7 @@ const NO_REASONS: &[&str] = &[
     "OPTIONAL",
     "OUTPUT_ONLY",
     "TRUE",
+    "YAML",
     // The beginning of some reasons.
     "STORE",
 ];
