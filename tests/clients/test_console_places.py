@@ -54,6 +54,15 @@ def sign_in(page, key):
     expect(page.get_by_role("heading", level=1)).to_have_text("Companies")
 
 
+def link_for_ana(page):
+    """Invites a person to all companies: the link to send."""
+    page.goto("/console/people/new")
+    page.get_by_label("Name", exact=True).fill("Ana")
+    page.get_by_label("All, also those made later").check()
+    page.get_by_role("button", name="Make the link").click()
+    return page.get_by_label("The link").input_value()
+
+
 def test_with_tls_and_an_address_the_cookie_is_secure_and_links_have_the_address(named, certificate):
     server, browser = named("https", "--tls-cert", str(certificate[0]), "--tls-key", str(certificate[1]))
     url = f"https://{NAME}"
@@ -63,11 +72,7 @@ def test_with_tls_and_an_address_the_cookie_is_secure_and_links_have_the_address
     [cookie] = context.cookies()
     assert (cookie["name"], cookie["path"], cookie["sameSite"]) == ("__Host-session", "/", "Lax")
     assert cookie["secure"] and cookie["httpOnly"]
-    page.goto("/console/people/new")
-    page.get_by_label("Name", exact=True).fill("Ana")
-    page.get_by_label("All, also those made later").check()
-    page.get_by_role("button", name="Make the link").click()
-    link = page.get_by_label("The link").input_value()
+    link = link_for_ana(page)
     assert link.startswith(f"{url}/console/link?token=")
     ana = browser.new_context(ignore_https_errors=True).new_page()
     ana.goto(link)
@@ -97,11 +102,7 @@ def test_behind_a_proxy_that_sends_a_host_of_its_own_all_is_of_the_public_addres
         sign_in(page, (data / "demo-key").read_text())
         [cookie] = context.cookies()
         assert cookie["name"] == "__Host-session" and cookie["secure"]
-        page.goto("/console/people/new")
-        page.get_by_label("Name", exact=True).fill("Ana")
-        page.get_by_label("All, also those made later").check()
-        page.get_by_role("button", name="Make the link").click()
-        link = page.get_by_label("The link").input_value()
+        link = link_for_ana(page)
         assert link.startswith(f"{url}/console/link?token=")
         page.goto(link)
         page.get_by_role("button", name="Sign in as Ana").click()
@@ -318,11 +319,7 @@ def put_away(page, demo):
 
 def links(page):
     """The pages of a link that signs in once."""
-    page.goto("/console/people/new")
-    page.get_by_label("Name", exact=True).fill("Ana")
-    page.get_by_label("All, also those made later").check()
-    page.get_by_role("button", name="Make the link").click()
-    link = page.get_by_label("The link").input_value()
+    link = link_for_ana(page)
     page.goto(link)
     expect(page.get_by_role("heading", level=1)).to_have_text("Welcome")
     yield "link"
