@@ -237,7 +237,7 @@ async fn apply(visit: &Visit<'_>, sheet: Sheet, ready: Ready) -> Answer {
             let result = answer.into_inner().results.into_iter().next().unwrap_or_default();
             if let Some(error) = result.error {
                 let text = format!("Nothing was done: {}", error.message);
-                return told(visit, sheet, Problem { text, ..Problem::default() }).await;
+                return told(visit, sheet, Problem::told(text)).await;
             }
             let done = match visit.may.see_history {
                 true => format!("changed={}", result.revision),
@@ -298,7 +298,7 @@ async fn plan(
         Some((status, told)) => (Some(status), format!("{told} This is what would happen now.")),
         None => (None, String::new()),
     };
-    let problem = Problem { text, ..Problem::default() };
+    let problem = Problem::told(text);
     let notes = ready.notes.into_iter().chain(planned.warnings.iter().map(steps::remark));
     let notes = notes.map(|note| capital(&places::told(&note))).collect();
     let CompanyPlan { digest, steps: all, counts, .. } = planned;

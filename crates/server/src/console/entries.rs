@@ -12,7 +12,7 @@ use prost_types::FieldMask;
 use tonic::Status;
 
 use super::{
-    answer::{Answer, elsewhere, file, page, shown},
+    answer::{Answer, file, page, shown},
     color::{Offered, PALETTE},
     form,
     form::Form,
@@ -252,10 +252,12 @@ pub(super) async fn add(visit: &Visit<'_>) -> Answer {
     match visit.entries().create_entry(visit.ask(ask)).await {
         Ok(made) => {
             let act = act("added", visit.part(1), &made.get_ref().id);
-            let done = visit.what_was_done(made.metadata(), &act).await;
             // A person who takes an idea may want another one.
-            let ideas = if visit.form.get("ideas").is_empty() { "" } else { "ideas=1&" };
-            Ok(elsewhere(&with_query(&list_path(visit), &format!("{ideas}{done}"))))
+            let path = match visit.form.get("ideas") {
+                "" => list_path(visit),
+                _ => with_query(&list_path(visit), "ideas=1"),
+            };
+            Ok(visit.done(made.metadata(), &path, &act).await)
         }
         Err(status) => {
             let problem = visit.problem(&status, &FIELDS);

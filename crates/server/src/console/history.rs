@@ -271,7 +271,7 @@ async fn back_page(
     let tried = visit.history().roll_back(visit.ask(ask)).await?.into_inner();
     let then = visit.get_change(revision).await?;
     let mut change = tried.change.unwrap_or_default();
-    let names = moves::names_of_preview(visit, visit.part(0), &mut change, revision).await;
+    let names = moves::names_of_preview(visit, &mut change, revision).await;
     Ok(BackPage {
         f: visit.company_frame("history", "Go back to a moment").await?,
         here: format!("{}/history/{revision}", visit.company_path()),

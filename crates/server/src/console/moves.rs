@@ -46,14 +46,9 @@ pub(super) async fn names_of_one(visit: &Visit<'_>, change: &mut Change) -> Name
     names(visit, visit.part(0), slice::from_mut(change), &mut left).await
 }
 
-/// The same for a change that would lead from now to what was there at a revision.
-pub(super) async fn names_of_preview(
-    visit: &Visit<'_>,
-    company_id: &str,
-    change: &mut Change,
-    then: i64,
-) -> Names {
-    let mut left = 2 * CATALOGS.len();
+/// The same for a change that would lead that company from now to what was there at a revision.
+pub(super) async fn names_of_preview(visit: &Visit<'_>, change: &mut Change, then: i64) -> Names {
+    let (company_id, mut left) = (visit.part(0), 2 * CATALOGS.len());
     let mut walk = Walk { visit, company_id, lists: HashMap::new(), left: &mut left };
     for delta in change.deltas.iter_mut().filter(|delta| visit.may.see && is_order(delta)) {
         let [before, after] =
@@ -110,8 +105,7 @@ impl Walk<'_> {
 
     async fn read(&mut self, list: &str, revision: i64) -> Option<Vec<String>> {
         *self.left = self.left.checked_sub(1)?;
-        let key = (list.to_owned(), revision);
-        let entries = entries(self.visit, self.company_id, &key, false).await?;
+        let entries = entries(self.visit, self.company_id, (list, revision), false).await?;
         Some(entries.into_iter().map(|entry| entry.id).collect())
     }
 }
@@ -163,13 +157,13 @@ fn complete(delta: &mut Delta, before: Option<&[String]>, after: Option<&[String
 pub(super) async fn entries(
     visit: &Visit<'_>,
     company_id: &str,
-    (collection, revision): &(String, i64),
+    (collection, revision): (&str, i64),
     show_archived: bool,
 ) -> Option<Vec<Entry>> {
     let ask = ListEntriesRequest {
         company_id: company_id.to_owned(),
-        collection: collection.clone(),
-        revision: *revision,
+        collection: collection.to_owned(),
+        revision,
         show_archived,
         ..Default::default()
     };
@@ -197,7 +191,7 @@ async fn named(visit: &Visit<'_>, company_id: &str, changes: &[Change]) -> Names
         if !deltas().any(is_moved) {
             continue;
         }
-        let list = entries(visit, company_id, &(words.collection.to_owned(), NOW), true).await;
+        let list = entries(visit, company_id, (words.collection, NOW), true).await;
         let entries = list.into_iter().flatten();
         names.extend(entries.filter_map(|entry| Some((entry.id, entry.name?))));
     }
@@ -253,7 +247,7 @@ pub(super) async fn placed(visit: &Visit<'_>, list: &str, ids: &str) -> Option<S
     if ids.is_empty() {
         return None;
     }
-    let entries = entries(visit, visit.part(0), &(list.to_owned(), NOW), false).await?;
+    let entries = entries(visit, visit.part(0), (list, NOW), false).await?;
     let told = ids.split(',').map(|id| {
         let entry = entries.iter().find(|entry| entry.id == id)?;
         Some((quoted(entry.name.as_deref()?), entry.position? + 1))

@@ -49,8 +49,8 @@ impl Held {
 
     /// Of a list of the visit's company. None if it cannot be read: nothing is said then.
     pub(super) async fn read(visit: &Visit<'_>, collection: &str) -> Option<Self> {
-        let list = (collection.to_owned(), moves::NOW);
-        let entries = moves::entries(visit, visit.part(0), &list, true).await?;
+        let list = (collection, moves::NOW);
+        let entries = moves::entries(visit, visit.part(0), list, true).await?;
         Some(Self::of(&entries, &format!("{}/{collection}", visit.company_path())))
     }
 

@@ -64,7 +64,7 @@ pub(super) async fn reorder(visit: &Visit<'_>) -> Answer {
                 Err(_) if list.etag != visit.form.get("etag") => Vec::new(),
                 Err(Misplaced { text, rows: places }) => {
                     let text = format!("Nothing was moved yet. {text}");
-                    let problem = Problem { text, places, ..Problem::default() };
+                    let problem = Problem { places, ..Problem::told(text) };
                     return catalog_refused(visit, &Status::invalid_argument(""), problem).await;
                 }
             };
@@ -80,7 +80,7 @@ pub(super) async fn reorder(visit: &Visit<'_>) -> Answer {
 /// Puts all entries into the order of their names.
 pub(super) async fn sort(visit: &Visit<'_>) -> Answer {
     if written(visit.form).next().is_some() {
-        let problem = Problem { text: NOT_SORTED.to_owned(), ..Problem::default() };
+        let problem = Problem::told(NOT_SORTED);
         return catalog_refused(visit, &Status::invalid_argument(""), problem).await;
     }
     let mut entries = entries_of(visit, String::new(), false).await?.entries;

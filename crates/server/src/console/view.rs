@@ -346,7 +346,7 @@ pub(super) fn sign_in_again(
 ) -> Response<Body> {
     let shown = SignInPage {
         f: Frame::new(here, is_demo, "Sign in"),
-        problem: Problem { text, ..Problem::default() },
+        problem: Problem::told(text),
         next: path.to_owned(),
         closed: here.closed(),
         kept: form.pairs().to_vec(),
