@@ -39,6 +39,8 @@ class Account:
 
         class Front(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # An answer is sent in one piece: its second piece would wait for the client to acknowledge the first one.
+            wbufsize = -1
 
             def do_POST(self):
                 with lock:
