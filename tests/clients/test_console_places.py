@@ -117,7 +117,7 @@ def test_behind_a_proxy_that_sends_a_host_of_its_own_all_is_of_the_public_addres
         page.goto("/console/c/cmp_001/customer_tags")
         expect(page.get_by_text("Nothing shows that this page came to you encrypted")).to_be_visible()
         expect(page.get_by_label("Your key")).to_have_count(0)
-        assert faults_of(page, Axe(), "no key here", "light") == []
+        assert faults_of(page, Axe(), "no key here") == []
         page.get_by_role("button", name="It does: sign in here").click()
         expect(page.get_by_text("Use the console with https://.")).to_be_visible()
         page.go_back()
@@ -332,12 +332,11 @@ def links(page):
     expect(page.get_by_role("heading", level=1)).to_have_text("Companies")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 1400])
-def test_pages_that_are_seen_seldom_are_accessible_and_fit(open_console, demo, scheme, width):
-    page = open_console(color_scheme=scheme, viewport={"width": width, "height": 900})
+def test_pages_that_are_seen_seldom_are_accessible_and_fit(open_console, demo, width):
+    page = open_console(viewport={"width": width, "height": 900})
     page.on("dialog", lambda dialog: dialog.accept())
     axe, faults = Axe(), []
     for name in seldom(page, demo):
-        faults += faults_of(page, axe, name, f"{width}-{scheme}")
+        faults += faults_of(page, axe, name)
     assert faults == []
