@@ -378,8 +378,9 @@ fn state(cell: &str) -> Option<State> {
     }
 }
 
-/// The beginnings of cells that spreadsheet programs take for a formula, or that hide one.
-const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+/// The beginnings of cells that spreadsheet programs take for a formula, or that hide one. Where people write Chinese or
+/// Japanese, some programs take the wide characters for the others.
+const FORMULA: [char; 10] = ['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\r'];
 
 /// The texts that spreadsheet programs save for a formula that failed, in English, German, French, Spanish, Italian,
 /// Portuguese and Dutch.

@@ -389,6 +389,21 @@ fn labels_that_are_left_out_are_named_with_their_reasons() {
     }
 }
 
+#[test]
+fn names_that_begin_as_a_formula_in_any_width_are_escaped_and_come_back() {
+    let id = CompanyId::parse("id", "c").unwrap();
+    for name in ["=1", "+1", "-1", "@a", "＝1", "＋1", "－1", "＠a", "'＝1"] {
+        let tag = EntryRow { name: Some(name.to_owned()), ..EntryRow::default() };
+        let customer_tags = Some(vec![tag]);
+        let company =
+            CompanyRow { id: Some("c".to_owned()), customer_tags, ..CompanyRow::default() };
+        let table = csv::write(&company).unwrap();
+        assert!(std::str::from_utf8(&table).unwrap().contains(&format!(",'{name},")), "{name}");
+        let document = csv::read(&table, None).unwrap().document(&id).unwrap();
+        assert_eq!(document, format!("companies:\n{}", document::write(&company).unwrap()));
+    }
+}
+
 mod there_and_back {
     use proptest::prelude::*;
 
@@ -402,6 +417,8 @@ mod there_and_back {
                 Just("+1".to_owned()),
                 Just("-".to_owned()),
                 Just("@".to_owned()),
+                Just("＝".to_owned()),
+                Just("－1".to_owned()),
                 Just("\"".to_owned()),
                 Just(",".to_owned()),
                 Just(";".to_owned()),
@@ -482,7 +499,8 @@ mod there_and_back {
             for cell in ::csv::ReaderBuilder::new().from_reader(text.as_bytes()).records().flat_map(|record| {
                 record.unwrap().iter().map(str::to_owned).collect::<Vec<_>>()
             }) {
-                prop_assert!(!cell.starts_with(['=', '+', '-', '@', '\t', '\r']), "{cell:?}");
+                let formula = ['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\r'];
+                prop_assert!(!cell.starts_with(formula), "{cell:?}");
             }
             let converted = csv::read(&table, None).unwrap();
             prop_assert_eq!(&converted.left_out, &Vec::<String>::new());
