@@ -729,6 +729,22 @@ def test_two_mirrors_at_once_do_no_harm(copied):
     assert sum("cmp_001: changed" in said for said, _ in ends) == 1, ends
 
 
+def test_two_first_copies_at_once_are_one_and_tell_of_no_foreign_location(copied, tmp_path):
+    """Each may look at a company before, and at its locations after, the other one makes it."""
+    for attempt in range(3):
+        data = tmp_path / f"empty-{attempt}"
+        data.mkdir()
+        run("key", "create", "--data-dir", data, "--name", "Website")
+        command = [PROGRAM, "mirror", *map(str, copied.arguments[:6]), "--data-dir", str(data)]
+        both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+        ends = [(process.communicate(timeout=60)[1], process.returncode) for process in both]
+        assert [code for _, code in ends] == [0, 0], ends
+        for company in COMPANIES:
+            assert sum(f"{company}: changed" in said for said, _ in ends) == 1, ends
+            changes = json.loads(run("history", "list", company, "--data-dir", data, "--output", "json").stdout)["changes"]
+            assert len(changes) == 1, changes
+
+
 def test_a_mirror_that_is_killed_anywhere_is_finished_by_the_next_one(copied):
     copied.account.change("/customer_tags/tag_A", {"name": "Renamed"})
     revision = copied.revision()

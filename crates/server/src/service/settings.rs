@@ -325,7 +325,9 @@ impl SettingsService {
         }
         for id in deltas.iter().filter_map(Delta::made_business) {
             let holder = self.writing.read(self.store.company_of(id)).await?;
-            if holder.is_some() {
+            // The company itself has the location if another process made it after the plan's settings were read. The
+            // commit finds that, and plans again.
+            if holder.is_some_and(|holder| holder != grant.company()) {
                 let id = id.to_string();
                 return Err(Error::IdTaken { kind: Kind::Business, id, catalog: None });
             }
