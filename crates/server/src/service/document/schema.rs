@@ -1,10 +1,9 @@
 //! The JSON Schema of the document, for editors: made from the table of keys that the reader uses.
 //!
 //! Everything that the reader accepts fits the schema. The reader alone knows rules that no schema can say: unique names,
-//! defaults, the length of texts that it trims and composes. Of a time zone the schema knows the area alone: names are read
-//! in any case, and a pattern of all of them would be nearly three times as large as everything else.
+//! defaults, the length of texts that it trims and composes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
@@ -155,26 +154,53 @@ fn list(of: &str, Most(most, _): Most) -> Value {
     list
 }
 
-/// The codes, for editors that complete them, and the other forms in which they are read.
 fn country() -> Value {
-    let codes: BTreeSet<&str> = Country::codes().collect();
-    let mut groups: BTreeMap<&str, String> = BTreeMap::new();
-    for code in &codes {
-        let (first, second) = code.split_at(1);
-        groups.entry(first).or_default().push_str(&format!("{second}{}", second.to_lowercase()));
-    }
-    let groups = groups.into_iter().map(|(first, all)| format!("{}[{all}]", any_case(first)));
-    let pattern = format!(r"^\s*({})?\s*$", groups.collect::<Vec<_>>().join("|"));
-    json!({ "anyOf": [{ "enum": codes }, { "type": "string", "pattern": pattern }] })
+    listed(Country::codes())
 }
 
 fn time_zone() -> Value {
-    let areas = TimeZone::names().filter_map(|name| name.split_once('/')).map(|(area, _)| area);
-    let areas: BTreeSet<String> =
-        areas.map(|area| format!("{}/[A-Za-z0-9_+/-]+", any_case(area))).collect();
-    let others = TimeZone::names().filter(|name| !name.contains('/')).map(any_case);
-    let all: Vec<String> = areas.into_iter().chain(others).collect();
-    json!({ "type": "string", "pattern": format!(r"^\s*({})?\s*$", all.join("|")) })
+    listed(TimeZone::names())
+}
+
+/// The names of a list, for editors that complete them, and the other forms in which they are read: in any case, with blanks
+/// around them, or empty.
+fn listed(names: impl Iterator<Item = &'static str>) -> Value {
+    let names: BTreeSet<&str> = names.collect();
+    let lower: BTreeSet<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+    let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
+    let pattern = format!(r"^\s*({})?\s*$", any_of(&lower));
+    json!({ "anyOf": [{ "enum": names }, { "type": "string", "pattern": pattern }] })
+}
+
+/// The pattern of sorted names in any case. A beginning that several names share stands in it once, since the schema would
+/// be twice as large otherwise.
+fn any_of(names: &[&str]) -> String {
+    let is_end = names.first().is_some_and(|name| name.is_empty());
+    let mut names = if is_end { &names[1..] } else { names };
+    let mut branches: Vec<(&str, String)> = Vec::new();
+    while let Some(first) = names.first().and_then(|name| name.get(..1)) {
+        let count = names.iter().take_while(|name| name.starts_with(first)).count();
+        let (these, others) = names.split_at(count);
+        let behind: Vec<&str> = these.iter().map(|name| &name[1..]).collect();
+        branches.push((first, any_of(&behind)));
+        names = others;
+    }
+    let is_letter = |(first, rest): &(&str, String)| {
+        rest.is_empty() && first.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    let all = match &branches[..] {
+        [] => return String::new(),
+        [(first, rest)] => any_case(first) + rest,
+        several if several.iter().all(is_letter) => {
+            let letters = several.iter().map(|(first, _)| any_case(first));
+            format!("[{}]", letters.collect::<String>().replace(['[', ']'], ""))
+        }
+        several => {
+            let several = several.iter().map(|(first, rest)| any_case(first) + rest);
+            format!("({})", several.collect::<Vec<_>>().join("|"))
+        }
+    };
+    if is_end { format!("({all})?") } else { all }
 }
 
 /// An entry of a catalog without a default, of which a document may say no more than that it is none.
