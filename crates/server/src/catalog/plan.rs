@@ -57,7 +57,9 @@ impl Plan {
         }
         let source = |row: &Option<Row>| row.as_ref()?.company()?.source;
         if deltas.iter().any(|delta| source(&delta.before) != source(&delta.after)) {
-            let why = format!("the document changes the source of company {company}");
+            let why = format!(
+                "the document changes the source of company {company}: a document without 'source' needs no such scope"
+            );
             needs.push((Scope::SourcesWrite, why));
         }
         if !self.loaded.audited.is_empty() {

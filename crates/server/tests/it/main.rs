@@ -65,6 +65,7 @@ mod tidy;
 mod transcoding;
 mod values;
 mod verify;
+mod warnings;
 mod ways;
 mod work;
 mod writing;

@@ -7,7 +7,7 @@ use customer_settings_server::{
         change::{CompanyDraft, Ignored, LoadOptions},
         delta::Delta,
         entry::{Catalog, State},
-        error::{Error, Violation},
+        error::Error,
         id::EntryId,
         plan::Plan,
         preview::{Action, Preview},
@@ -206,37 +206,6 @@ fn of_archived_entries_of_one_name_the_one_that_was_archived_last_is_meant() {
 }
 
 #[test]
-fn a_stale_former_name_only_warns() {
-    let mut company = Company::with("customer_tags: [{id: a, name: VIP}]");
-    let document = "customer_tags: [{name: Gold, was: VIP}]";
-    company.load(document).unwrap().unwrap();
-    let (preview, steps) = shown(&company, document, &LoadOptions::default());
-    assert!(steps.is_empty());
-    let warnings: Vec<Violation> = preview.warnings;
-    assert_eq!(reasons(warnings), [("customer_tags[0].was".to_owned(), "WAS_UNUSED")]);
-}
-
-#[test]
-fn a_former_name_that_no_entry_has_says_that_a_new_entry_is_made() {
-    let company = Company::with(
-        "customer_tags: [{id: a, name: Regular}, {id: b, name: Old, state: archived}]",
-    );
-    let document = "customer_tags: [{name: Weekly, was: Reglar}, {name: New, was: Old}]";
-    let (preview, _) = shown(&company, document, &LoadOptions::default());
-    let described: Vec<&str> =
-        preview.warnings.iter().map(|warning| warning.description.as_str()).collect();
-    assert_eq!(
-        described,
-        [
-            "finds no active entry \"Reglar\", so \"Weekly\" is made as a new one; did you mean \"Regular\"?",
-            "finds no active entry \"Old\", so \"New\" is made as a new one",
-        ]
-    );
-    let unknown = |at: usize| (format!("customer_tags[{at}].was"), "WAS_UNKNOWN");
-    assert_eq!(reasons(preview.warnings), [unknown(0), unknown(1)]);
-}
-
-#[test]
 fn twenty_former_names_fit_and_one_more_does_not() {
     let names = |count: usize| {
         let names: Vec<String> = (0..count).map(|i| format!("N{i}")).collect();
@@ -432,34 +401,6 @@ fn audit_values_are_shown_where_the_document_gives_them() {
     assert_eq!(fine.steps[0].fields[0].after, "2023-01-01T10:00:00.120000Z");
     company.load(document).unwrap().unwrap();
     assert!(shown(&company, document, &LoadOptions::default()).1.is_empty());
-}
-
-/// The service asks for these when it plans a document for the last time, so that no change meanwhile goes around them.
-#[test]
-fn a_plan_needs_scopes_for_what_it_changes() {
-    let mut company = Company::with("customer_tags: [{id: a, name: A, created_by: ana}]");
-    let needs = |company: &Company, rest: &str| {
-        let plan = company.plan(rest, &LoadOptions::default()).unwrap();
-        plan.needs().into_iter().map(|(scope, _)| scope.as_str()).collect::<Vec<_>>()
-    };
-    let document =
-        "country: us, customer_tags: [{id: a, name: A, created_by: ana, last_updated_by: load}]";
-    assert_eq!(needs(&company, document), ["companies:write"]);
-    company.load(document).unwrap().unwrap();
-    assert!(needs(&company, document).is_empty());
-    // Authors that the change would write by itself are no claim.
-    assert!(needs(&company, "customer_tags: [{id: b, name: B, created_by: load}]").is_empty());
-    for claim in [
-        "{id: a, name: A, created_by: bob}",
-        "{id: a, name: A, last_updated_by: ana}",
-        "{id: a, name: Other, last_updated_time: 2023-01-01T10:00:00Z}",
-        "{id: b, name: B, created_by: ana}",
-    ] {
-        let document = format!("customer_tags: [{claim}]");
-        assert_eq!(needs(&company, &document), ["sources:write"], "{claim}");
-    }
-    let both = needs(&company, "source: {kind: moego}");
-    assert_eq!(both, ["companies:write", "sources:write"]);
 }
 
 #[test]
