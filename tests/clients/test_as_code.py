@@ -138,6 +138,31 @@ def test_a_former_name_that_is_done_with_is_told_with_its_line(remote, tmp_path)
         str(document), 5, "customer_tags[0].was", "WAS_UNUSED"]
 
 
+def test_an_archived_entry_of_a_new_ones_name_is_told_and_taken_back_as_the_plan_says(demo, remote, tmp_path):
+    assert demo.call(f"{TAGS}/tag_001:archive", demo.key, {}, "POST")[0] == 200
+    document = tmp_path / "new.yaml"
+    text = "companies:\n- id: cmp_001\n  customer_tags:\n  - {name: VIP Customer}\n"
+    document.write_text(text)
+    said = "customer_tags[0].name is also the name of the archived entry tag_001, beside which a new one is made: to take that one back, give "
+    how = "'id: tag_001' and 'state: active'"
+    here = ["--data-dir", demo.data_dir]
+    for shown in [remote("plan", document).stdout, run("plan", document, *here).stdout]:
+        assert shown.splitlines()[0] == "Plan: 1 created, in 1 of 1 companies", shown
+        assert f"! {document}: line 4: {said}{how}" in shown, shown
+    markdown = remote("plan", document, "--markdown").stdout.replace("\\", "")
+    assert f"- {document}: line 4: {said}{how}" in markdown, markdown
+    (warning,) = json.loads(remote("plan", document, "--output", "json").stdout)["plans"][0]["warnings"]
+    assert [warning[key] for key in ("line", "field", "reason")] == [4, "customer_tags[0].name", "NAME_ARCHIVED"]
+    # It refuses nothing, and a plan file has the new entry's id.
+    plan = tmp_path / "new.plan"
+    remote("plan", document, "--out", plan)
+    document.write_text(text.replace("name: VIP", "id: tag_001, state: active, name: VIP"))
+    restored = remote("apply", document, "--yes")
+    assert "1 restored" in restored.stdout and "!" not in restored.stdout, restored
+    remote("entry", "archive", "cmp_001", "customer_tags", "tag_001")
+    assert "applied: 1 created" in remote("apply", plan, "--yes").stderr
+
+
 def test_what_is_wrong_with_a_document_is_told_without_a_server_too(tmp_path):
     (tmp_path / "key").write_text("secret")
     (tmp_path / "key").chmod(0o600)

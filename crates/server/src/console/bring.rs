@@ -299,7 +299,9 @@ async fn plan(
         None => (None, String::new()),
     };
     let problem = Problem::told(text);
-    let notes = ready.notes.into_iter().chain(planned.warnings.iter().map(steps::remark));
+    // The page itself offers to take back what is put away.
+    let warnings = planned.warnings.iter().filter(|one| one.reason != "NAME_ARCHIVED");
+    let notes = ready.notes.into_iter().chain(warnings.map(steps::remark));
     let notes = notes.map(|note| capital(&places::told(&note))).collect();
     let CompanyPlan { digest, steps: all, counts, .. } = planned;
     let beyond = steps::beyond_lists(&all);

@@ -93,8 +93,15 @@ pub(super) async fn named(visit: &Visit<'_>, company: &mut DocumentCompany) -> V
             continue;
         }
         let Some(held) = Held::read(visit, words.collection).await else { continue };
+        // A document that names the one that is put away too means another one.
+        let is_named = |away: &PutAway| {
+            entries.iter().any(|one| match one.id.as_str() {
+                "" => one.state == State::Archived as i32 && key(&one.name) == key(&away.name),
+                id => id == away.id,
+            })
+        };
         let named = |(index, entry): (usize, &DocumentEntry)| {
-            let entry = held.of_document(entry)?.clone();
+            let entry = held.of_document(entry).filter(|away| !is_named(away))?.clone();
             let place = format!("{}[{index}]", words.collection);
             Some(Named { place, noun: words.one, entry })
         };

@@ -201,6 +201,8 @@ async fn an_import_offers_to_take_back_what_it_would_make_a_second_time() {
         "name\nFresh\n",
         "companies: [{id: cmp_001, customer_tags: [{name: VIP Customer, state: archived}, {name: New}]}]",
         "companies: [{id: cmp_001, customer_tags: [{id: tag_001, name: VIP Customer, color: '#fff'}]}]",
+        "companies: [{id: cmp_001, customer_tags: [{id: tag_001, name: VIP Customer, state: archived}, {name: VIP Customer}]}]",
+        "companies: [{id: cmp_001, customer_tags: [{name: VIP Customer, state: archived}, {name: VIP Customer}]}]",
     ];
     let preview = async |text: &str, wish: &str, back: &str| {
         let form = [("text", text), ("list", "customer_tags"), ("do", wish), ("back", back)];
@@ -216,6 +218,8 @@ async fn an_import_offers_to_take_back_what_it_would_make_a_second_time() {
             "<button form=\"plan\" name=\"do\" value=\"back\">Take it back instead</button>",
         );
         has(&page, "1 added");
+        // It is told once, in the words of the page.
+        assert!(!page.text().contains("state: active"), "{}", page.text());
         assert!(!page.text().contains("name=\"back\""), "{}", page.text());
         let back = preview(text, "back", "").await;
         has(&back, "1 taken back");

@@ -232,11 +232,12 @@ impl<'a> Loading<'a, '_> {
         let (held, claims) = (Held::of(current), Claims::of(drafts));
         let (mut named, mut repeated) = (HashMap::<EntryId, usize>::new(), Vec::new());
         let mut entries = Vec::with_capacity(drafts.len() + current.len());
+        let mut made = Vec::new();
         for (index, draft) in drafts.iter().enumerate() {
             let at = format!("{catalog}[{}]", draft.index);
             let found = self.found(catalog, (&held, &claims), (index, draft));
-            let made = || self.stamp.new_entry(catalog, draft.id.as_ref(), draft.name.clone());
-            let mut entry = found.cloned().unwrap_or_else(made);
+            let make = || self.stamp.new_entry(catalog, draft.id.as_ref(), draft.name.clone());
+            let mut entry = found.cloned().unwrap_or_else(make);
             let first = *named.entry(entry.id.clone()).or_insert(draft.index);
             let is_first = first == draft.index;
             if !is_first {
@@ -261,6 +262,7 @@ impl<'a> Loading<'a, '_> {
             if found.is_none() {
                 let subject = Subject::Entry(catalog, entry.id.clone());
                 self.loaded.made.insert(subject, draft.index);
+                made.push(draft);
             }
             if is_first {
                 self.draft.note_name(catalog, &entry.id, index);
@@ -270,8 +272,30 @@ impl<'a> Loading<'a, '_> {
             }
             entries.push(entry);
         }
+        for draft in made.into_iter().filter(|draft| draft.state != Some(State::Archived)) {
+            // A document that names the archived entry too means another one.
+            let archived = held.archived.get(&draft.name.fold_key());
+            if let Some(archived) = archived.filter(|entry| !named.contains_key(&entry.id)) {
+                self.warn_of_archived(&format!("{catalog}[{}]", draft.index), archived);
+            }
+        }
         entries.extend(current.iter().filter(|entry| !named.contains_key(&entry.id)).cloned());
         (entries, repeated)
+    }
+
+    /// Says of an entry that is made that there is an archived one of its name, which people may mean.
+    fn warn_of_archived(&mut self, at: &str, archived: &Entry) {
+        // The source of a mirror decides about ids.
+        if self.options.is_of_source {
+            return;
+        }
+        let id = &archived.id;
+        let description = format!(
+            "is also the name of the archived entry {id}, beside which a new one is made: to take that one back, give \
+             'id: {id}' and 'state: active'"
+        );
+        let warning = Violation::new(&format!("{at}.name"), "NAME_ARCHIVED", description);
+        self.loaded.warnings.push(warning);
     }
 
     /// The entry that a draft means: the one with its id, else the active one with its name, else the active one that
