@@ -599,6 +599,13 @@ def test_a_check_says_what_differs_and_changes_nothing(copied):
     assert lists(copied.server, copied.key) == before
 
 
+def test_a_first_copy_is_checked_before_there_is_a_store(copied, tmp_path):
+    (tmp_path / "empty").mkdir()
+    checked = run("mirror", "--check", *copied.arguments[:6], "--data-dir", tmp_path / "empty", check=False)
+    assert checked.returncode == 7 and "cmp_001: differs: 17 created" in checked.stderr, checked
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
 def test_what_is_free_here_stays_and_what_the_account_has_is_refused(copied):
     tag = "/admin/v1/companies/cmp_001/customer_tags/tag_A"
     status_, _, refusal = copied.server.call(tag, copied.key, {"name": "Mine"}, "PATCH")

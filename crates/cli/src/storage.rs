@@ -16,13 +16,14 @@ use customer_settings_server::{
     store::{
         Access, Store,
         postgres::{OpenError, PoolOptions, PostgresStore},
-        sqlite::SqliteStore,
+        sqlite::{self, SqliteStore},
     },
 };
 
 use crate::{
     commands::explain,
     failure::{Exit, Failure, failure, usage},
+    output::note,
 };
 
 pub(crate) const DATA_DIR: &str = "CUSTOMER_SETTINGS_DATA_DIR";
@@ -53,6 +54,36 @@ pub(crate) struct Data {
 pub(crate) enum Storage {
     Directory(PathBuf),
     Database(DatabaseUrl),
+}
+
+/// The purpose for which a command opens the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To read it, or to write.
+    Use(Access),
+    /// To see what a command that writes would do. A place without a store counts as an empty store, and stays as it is.
+    Plan,
+}
+
+impl From<Access> for Purpose {
+    fn from(access: Access) -> Self {
+        Self::Use(access)
+    }
+}
+
+/// The reason why there is no store to work on.
+enum NotOpened {
+    /// The place holds no store yet, and is fit for one.
+    NoStore(Failure),
+    Other(Failure),
+}
+
+impl From<NotOpened> for Failure {
+    fn from(error: NotOpened) -> Self {
+        match error {
+            NotOpened::NoStore(failure) | NotOpened::Other(failure) => failure,
+        }
+    }
 }
 
 /// Parses a URL or a path of the command line.
@@ -178,11 +209,28 @@ fn from_variable(name: &str, value: String) -> Result<Storage, Failure> {
 
 impl Storage {
     /// The use cases over the place, for a command that runs once.
-    pub(crate) async fn services(&self, access: Access) -> Result<Services, Failure> {
+    pub(crate) async fn services(&self, purpose: impl Into<Purpose>) -> Result<Services, Failure> {
         let config = Config::default();
-        let (store, _) = self.open(access, &config.database).await?;
+        let store = match purpose.into() {
+            Purpose::Use(access) => self.open(access, &config.database).await?.0,
+            Purpose::Plan => self.open_to_plan(&config.database).await?,
+        };
         let services = Services::open(store, Arc::new(SystemClock), &config).await;
         services.map_err(|error| explain(&error))
+    }
+
+    /// The store, for reading. An empty one elsewhere stands for a store that is not there yet.
+    async fn open_to_plan(&self, database: &Database) -> Result<Arc<dyn Store>, Failure> {
+        match self.opened(Access::Read, database).await {
+            Err(NotOpened::NoStore(_)) => {
+                // The path may be mistyped.
+                note(format!(
+                    "note: {self} holds no store yet, so the plan begins with an empty one"
+                ));
+                Ok(Arc::new(SqliteStore::empty()?))
+            }
+            opened => Ok(opened?.0),
+        }
     }
 
     /// The store, and its name for people.
@@ -191,9 +239,21 @@ impl Storage {
         access: Access,
         database: &Database,
     ) -> Result<(Arc<dyn Store>, String), Failure> {
+        Ok(self.opened(access, database).await?)
+    }
+
+    async fn opened(
+        &self,
+        access: Access,
+        database: &Database,
+    ) -> Result<(Arc<dyn Store>, String), NotOpened> {
         match self {
             Self::Directory(dir) => {
-                Ok((Arc::new(SqliteStore::open(dir, access)?), dir.display().to_string()))
+                let store = SqliteStore::open(dir, access).map_err(|error| match error {
+                    sqlite::OpenError::NoStore(_) => NotOpened::NoStore(failure(error)),
+                    other => NotOpened::Other(failure(other)),
+                })?;
+                Ok((Arc::new(store), dir.display().to_string()))
             }
             Self::Database(url) => {
                 let options = PoolOptions {
@@ -203,10 +263,12 @@ impl Storage {
                 };
                 let opened = PostgresStore::open(url.expose(), options, access).await;
                 let store = opened.map_err(|error| match error {
-                    OpenError::Unreachable { .. } => {
-                        Failure { message: error.to_string(), exit: Exit::Unavailable }
-                    }
-                    other => failure(other),
+                    OpenError::Unreachable { .. } => NotOpened::Other(Failure {
+                        message: error.to_string(),
+                        exit: Exit::Unavailable,
+                    }),
+                    OpenError::NoStore(_) => NotOpened::NoStore(failure(error)),
+                    other => NotOpened::Other(failure(other)),
                 })?;
                 let name = store.name().to_owned();
                 Ok((Arc::new(store), name))

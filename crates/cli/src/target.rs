@@ -8,10 +8,7 @@ use std::{error::Error, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use customer_settings_server::{
-    Services as Here,
-    catalog::access::Task,
-    config::variable,
-    store::{Access, damages::Damages},
+    Services as Here, catalog::access::Task, config::variable, store::damages::Damages,
 };
 use http::{Uri, uri::PathAndQuery};
 use prost_reflect::DynamicMessage;
@@ -27,7 +24,7 @@ use tower::{ServiceExt, util::BoxCloneSyncService};
 use crate::{
     failure::{Failure, damaged, failure, usage},
     output::{Form, note},
-    storage::{self, DATA_DIR, DATABASE_URL, Data, Storage, parse_path},
+    storage::{self, DATA_DIR, DATABASE_URL, Data, Purpose, Storage, parse_path},
     values,
 };
 
@@ -211,12 +208,12 @@ impl At {
         place(self.server.as_ref(), &self.data)
     }
 
-    /// Connects. `staff` signs the writes, if the key allows that. `access` is the access to the data that
-    /// the command needs without a server. `names` are the command's names for fields in refusals.
+    /// Connects. `staff` signs the writes, if the key allows that. Without a server, the data is opened for the
+    /// `purpose`. `names` are the command's names for fields in refusals.
     pub(crate) async fn connect(
         &self,
         staff: Option<&str>,
-        access: Access,
+        purpose: impl Into<Purpose>,
         names: FieldNames,
     ) -> Result<Client, Failure> {
         let staff = staff.map(str::parse).transpose();
@@ -230,7 +227,7 @@ impl At {
                     .with_authorization(authorization)
             }
             Place::Here(storage) => {
-                let here = storage.services(access).await?;
+                let here = storage.services(purpose).await?;
                 Client::here(&here, storage.to_string(), self.timeout)
             }
         };

@@ -21,6 +21,7 @@ use crate::{
     failure::{Exit, Failure, failure},
     mirror::{Allowed, Wanted, wanted},
     output::{note, print, print_json, tell},
+    storage::Purpose,
     target::{Client, FieldNames, Target, new_request_id},
     values,
 };
@@ -153,8 +154,8 @@ impl Mirror {
                 "End the mirror of these companies? From then on they are changed here alone.";
             confirm_shown_by("'mirror --check' without cutover", question, self.yes)?;
         }
-        let access = if aim == Aim::Check { Access::Read } else { Access::Write };
-        let client = self.target.at.connect(None, access, FieldNames::default()).await?;
+        let purpose = if aim == Aim::Check { Purpose::Plan } else { Purpose::Use(Access::Write) };
+        let client = self.target.at.connect(None, purpose, FieldNames::default()).await?;
         let is_server = self.target.is_server()?;
         let mut mirroring = Mirroring { command: &self, account, client, is_server };
         let Some(every) = self.every else {

@@ -15,6 +15,7 @@ use super::verbs::confirm_shown_by;
 use crate::{
     failure::{Exit, Failure, failure, usage},
     output::{note, tell},
+    storage::Purpose,
     target::{Client, FieldNames, Refused, Target, exit_of, new_request_id},
     values,
 };
@@ -142,7 +143,7 @@ impl Plan {
             file::refuse_other(out)?;
         }
         let mut read = reading::read(&inputs)?;
-        let client = self.target.at.connect(None, Access::Read, names::<Self>()).await;
+        let client = self.target.at.connect(None, Purpose::Plan, names::<Self>()).await;
         let mut client = connected(client, (&inputs, &mut read), &self.terms, style)?;
         let (shown, file) =
             self.documents.planned(&mut client, (&inputs, read), self.terms, style).await?;

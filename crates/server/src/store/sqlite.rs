@@ -116,6 +116,14 @@ impl SqliteStore {
         Ok(Self { calls, readers, writer, _files: files, _kept: kept, _serving: serving })
     }
 
+    /// An empty store in a place of its own, which goes with it.
+    pub fn empty() -> Result<Self, OpenError> {
+        let place = tempfile::tempdir();
+        let place = place.map_err(|error| OpenError::from_io(&std::env::temp_dir(), &error))?;
+        let store = Self::open(place.path(), Access::Write)?;
+        Ok(Self { _kept: Kept::place(place), ..store })
+    }
+
     async fn read<T: Send + 'static>(
         &self,
         method: &'static str,

@@ -136,7 +136,7 @@ pub enum OpenError {
     },
     /// The database holds no store, and the command only reads.
     #[error(
-        "the database {0} holds no store: check the URL; 'serve', 'apply' and 'key create' make one"
+        "the database {0} holds no store: check the URL; 'serve', 'apply', 'mirror' and 'key create' make one"
     )]
     NoStore(String),
     /// The database holds other tables, and no store.

@@ -123,7 +123,7 @@ impl fmt::Display for OpenError {
             ),
             Self::NoStore(dir) => write!(
                 f,
-                "the directory {} holds no store: check the path; 'serve', 'apply' and 'key create' make one",
+                "the directory {} holds no store: check the path; 'serve', 'apply', 'mirror' and 'key create' make one",
                 dir.display()
             ),
             Self::Lost { .. }

@@ -45,6 +45,13 @@ pub(super) struct Kept {
     _dir: Option<DataDir>,
 }
 
+impl Kept {
+    /// The place of a store that goes with its connections.
+    pub(super) fn place(place: TempDir) -> Self {
+        Self { _copy: Some(place), _dir: None }
+    }
+}
+
 impl Source {
     /// The source of a program that writes.
     pub(super) fn writable(path: PathBuf) -> Self {
