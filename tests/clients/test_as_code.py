@@ -545,8 +545,8 @@ def test_plans_have_colors_where_they_are_wanted(remote, tmp_path, monkeypatch):
     assert remote("plan", document).stdout == plain
 
 
-def companies(count, name):
-    tags = [{"id": f"t{i}", "name": f"{name} {i}"} for i in range(8)]
+def companies(count, name, many=8):
+    tags = [{"id": f"t{i}", "name": f"{name} {i}"} for i in range(many)]
     return {"companies": [{"id": f"c{i:03}", "name": f"C{i}", "customer_tags": tags} for i in range(count)]}
 
 
@@ -591,6 +591,29 @@ def test_a_plan_that_broke_off_is_applied_again(start, tmp_path, killed):
     # Each company was written once, by one of the two.
     revisions = [server.call(f"/admin/v1/companies/c{i:03}", key)[2]["revision"] for i in range(count)]
     assert revisions == ["2"] * count
+
+
+def test_companies_that_take_too_long_together_are_planned_and_applied_in_smaller_groups(start, tmp_path, monkeypatch):
+    count, many = 200, 2
+    monkeypatch.setenv("CUSTOMER_SETTINGS_LIMITS_REQUEST_TIMEOUT_MS", "400")
+    server = start()
+    key = run("key", "create", "--data-dir", server.data_dir, "--name", "ci", "--scope", "*").stdout.strip()
+    remote = on(server, tmp_path, key)
+    plan, total = tmp_path / "settings.plan", f"{count * (many + 1)} created"
+    shown = remote("plan", write(tmp_path / "first.json", companies(count, "Old", many)), "--out", plan)
+    assert shown.stdout.splitlines()[0] == f"Plan: {total}, in {count} of {count} companies", shown
+    # Every company is a commit of its own, so that 200 take longer than 400 ms on any machine.
+    applied = remote("apply", plan, "--yes")
+    assert "companies in one request take too long: going on with" in applied.stderr, applied
+    # Each was written once, and is counted once.
+    assert applied.stderr.splitlines()[-1] == f"applied: {total}", applied
+    assert {server.call(f"/admin/v1/companies/c{i:03}", key)[2]["revision"] for i in range(count)} == {"1"}
+    document = write(tmp_path / "second.json", companies(count, "New", many))
+    again = remote("apply", document, "--yes", "--output", "json")
+    results = json.loads(again.stdout)["results"]
+    assert [result["companyId"] for result in results] == [f"c{i:03}" for i in range(count)]
+    assert {result["counts"]["renamed"] for result in results} == {many}
+    assert remote("plan", document, "--check").returncode == 0
 
 
 def test_a_document_in_windows_1252_is_read_with_a_note(remote, tmp_path):

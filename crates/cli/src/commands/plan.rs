@@ -9,36 +9,40 @@ use customer_settings_server::{
     store::Access,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::verbs::confirm_shown_by;
 use crate::{
     failure::{Exit, Failure, failure, usage},
-    output::{note, tell},
+    output::tell,
     storage::Purpose,
-    target::{Client, FieldNames, Refused, Target, exit_of, new_request_id},
+    target::{Client, FieldNames, Refused, Target},
     values,
 };
 
 mod ahead;
 mod alone;
+mod applying;
 mod file;
 mod findings;
 mod lines;
 mod located;
+mod most;
 mod places;
 mod reading;
 mod shown;
 
 use ahead::{Ahead, Planned};
+use applying::Applying;
 use file::PlanFile;
 use findings::{Finding, Findings};
 use lines::{Groups, Writer};
 use located::Located;
+use most::Most;
 use places::Places;
 use reading::Input;
 pub(super) use reading::sent;
-use shown::{Counts, Shown, Style};
+use shown::{Shown, Style};
 
 const PLAN: &str = "SettingsService/PlanSettings";
 const APPLY: &str = "SettingsService/ApplySettings";
@@ -202,123 +206,7 @@ impl Apply {
             }
         };
         confirm_shown_by("the command plan", "Apply this plan?", self.yes)?;
-        self.applied(&mut client, &file, is_fresh).await
-    }
-
-    /// Applies a plan in groups. A plan that is not fresh is compared as a whole before the first group is written, so
-    /// that nothing is written that stops half way for a reason that can be known before.
-    async fn applied(
-        &self,
-        client: &mut Client,
-        file: &PlanFile,
-        is_fresh: bool,
-    ) -> Result<(), Failure> {
-        let is_server = self.target.is_server()?;
-        let mut done = Done::new(self.target.form.is_json())?;
-        if !is_fresh && file.has_several_groups()? {
-            let mut groups = file.groups()?;
-            while let group @ [_, ..] = &mut *groups.next()? {
-                let mut request = apply_request(group, &file.terms);
-                request["validate_only"] = json!(true);
-                if let Err(refused) = client.call_told(APPLY, &request).await {
-                    return done.broken_off(refused);
-                }
-            }
-        }
-        let mut groups = file.groups()?;
-        while let group @ [_, ..] = &mut *groups.next()? {
-            let mut request = apply_request(group, &file.terms);
-            if is_server {
-                request["request_id"] = json!(new_request_id()?);
-            }
-            match client.call_told(APPLY, &request).await {
-                Ok(answer) => done.take(&answer)?,
-                Err(refused) => return done.broken_off(refused),
-            }
-        }
-        done.end()
-    }
-}
-
-/// A request that applies companies of a plan's file.
-fn apply_request(group: &mut [Value], terms: &Terms) -> Value {
-    let (mut companies, mut digests) = (Vec::new(), Map::new());
-    for line in group {
-        let company = line["company"].take();
-        digests.insert(text(&company["id"]).to_owned(), line["digest"].take());
-        companies.push(company);
-    }
-    let mut request = asked(companies, terms);
-    request["digests"] = Value::Object(digests);
-    request
-}
-
-/// The results of an application.
-struct Done {
-    /// Printed at the end, where a program wants them.
-    results: Option<Writer>,
-    counts: Counts,
-    companies: usize,
-    failed: usize,
-    /// The exit code of the first company that was not written.
-    exit: Option<Exit>,
-}
-
-impl Done {
-    fn new(is_json: bool) -> Result<Self, Failure> {
-        let results = is_json.then(Writer::new).transpose()?;
-        Ok(Self { results, counts: Counts::default(), companies: 0, failed: 0, exit: None })
-    }
-
-    fn take(&mut self, answer: &Value) -> Result<(), Failure> {
-        for result in answer["results"].as_array().into_iter().flatten() {
-            if result["error"].is_object() {
-                self.failed += 1;
-                let (id, error) = (&result["companyId"], &result["error"]);
-                self.exit.get_or_insert(exit_of(error["code"].as_i64().unwrap_or_default()));
-                tell(format!(
-                    "{}: {} ({})",
-                    text(id),
-                    text(&error["message"]),
-                    text(&error["reason"])
-                ));
-            }
-            self.counts.add(&result["counts"]);
-            self.companies += 1;
-            if let Some(results) = &mut self.results {
-                results.put(result)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The end where the rest was refused.
-    fn broken_off(self, Refused { failure, error }: Refused) -> Result<(), Failure> {
-        match self.results {
-            Some(results) => {
-                let error = Map::from_iter([("error".to_owned(), error)]);
-                shown::print_list("results", results, &error)?;
-            }
-            None if self.companies > 0 => note(format!("applied before that: {}", self.counts)),
-            None => {}
-        }
-        Err(failure)
-    }
-
-    fn end(self) -> Result<(), Failure> {
-        let Self { results, counts, companies, failed, exit } = self;
-        match results {
-            Some(results) => shown::print_list("results", results, &Map::new())?,
-            None if failed > 0 && companies == failed => {}
-            None => note(format!("applied: {counts}")),
-        }
-        match exit {
-            None => Ok(()),
-            Some(exit) => {
-                let message = format!("{failed} of {companies} companies were not written");
-                Err(Failure { message, exit })
-            }
-        }
+        Applying::new(&mut client, &self.target, is_fresh)?.run(&file).await
     }
 }
 
@@ -384,7 +272,8 @@ impl Documents {
                     findings.add(again);
                 }
                 pin(&mut company, &plan);
-                lines.put(&json!({"company": company, "digest": plan["digest"]}))?;
+                let (counts, digest) = (&plan["counts"], &plan["digest"]);
+                lines.put(&json!({"company": company, "counts": counts, "digest": digest}))?;
                 let told = located.told(number, &plan);
                 shown.add(&plan, &told)?;
                 told.findings.into_iter().for_each(|one| planned.add(one));
@@ -487,7 +376,7 @@ fn asked(companies: Vec<Value>, terms: &Terms) -> Value {
 async fn plans(
     client: &mut Client,
     companies: Vec<Value>,
-    terms: &Terms,
+    (terms, most): (&Terms, &Most),
     places: &Places,
 ) -> Result<Planned, Refused> {
     let mut named_twice = Vec::new();
@@ -503,10 +392,13 @@ async fn plans(
             rest.push(next);
         }
         // Where the answer has several pages, the rest is asked for by itself, so that the server reads it once.
-        let sent: Vec<Value> = rest.iter().map(|number| companies[*number].clone()).collect();
+        let now = &rest[..most.of(rest.len())];
+        let sent: Vec<Value> = now.iter().map(|number| companies[*number].clone()).collect();
+        let count = sent.len();
         let request = asked(sent, terms);
         let mut answer = match client.call_told(PLAN, &request).await {
             Ok(answer) => answer,
+            Err(refused) if most.shrinks(count, &refused) => continue,
             Err(refused) => {
                 let error = &refused.error;
                 let sent =
@@ -524,7 +416,7 @@ async fn plans(
             }
         };
         match answer["plans"].take() {
-            Value::Array(more) if (1..=rest.len()).contains(&more.len()) => {
+            Value::Array(more) if (1..=count).contains(&more.len()) => {
                 let done = rest.drain(..more.len()).zip(more);
                 plans.extend(done);
             }

@@ -11,7 +11,7 @@ use tokio::{
     task::{JoinHandle, spawn_blocking},
 };
 
-use super::{Terms, findings::Finding, lines::Groups, places::Places, plans};
+use super::{Terms, findings::Finding, lines::Groups, most::Most, places::Places, plans};
 use crate::{
     failure::{Failure, failure},
     target::{Client, Refused},
@@ -35,6 +35,7 @@ pub(super) struct Ahead<'a> {
     client: &'a Client,
     terms: &'a Terms,
     places: &'a Arc<Places>,
+    most: Most,
     groups: Groups,
     begun: VecDeque<JoinHandle<Result<Planned, Refused>>>,
 }
@@ -47,7 +48,8 @@ impl<'a> Ahead<'a> {
         first: Vec<Value>,
         groups: Groups,
     ) -> Self {
-        let mut ahead = Self { client, terms, places, groups, begun: VecDeque::new() };
+        let (most, begun) = (Most::default(), VecDeque::new());
+        let mut ahead = Self { client, terms, places, most, groups, begun };
         if !first.is_empty() {
             ahead.begin(first);
         }
@@ -68,9 +70,10 @@ impl<'a> Ahead<'a> {
 
     fn begin(&mut self, group: Vec<Value>) {
         let (mut client, terms) = (self.client.clone(), self.terms.clone());
-        let (places, runtime) = (Arc::clone(self.places), Handle::current());
+        let (places, most, runtime) =
+            (Arc::clone(self.places), self.most.clone(), Handle::current());
         // A thread of its own, as the compiler cannot see that the future of a call may change threads.
-        let plan = move || runtime.block_on(plans(&mut client, group, &terms, &places));
+        let plan = move || runtime.block_on(plans(&mut client, group, (&terms, &most), &places));
         self.begun.push_back(spawn_blocking(plan));
     }
 }

@@ -1,5 +1,5 @@
-//! The file of a plan: a first line about the plan, and a line for each company with the ids of what would be made and
-//! the digest of its plan. The file holds no key.
+//! The file of a plan: a first line about the plan, and a line for each company with the ids of what would be made, the
+//! counts of its plan and the digest. The file holds no key.
 
 use std::{
     fs::File,
@@ -41,6 +41,8 @@ struct Head {
 #[expect(dead_code, reason = "reading the fields checks them")]
 struct Company {
     company: Map<String, Value>,
+    /// The steps of the plan, counted.
+    counts: Map<String, Value>,
     digest: String,
 }
 

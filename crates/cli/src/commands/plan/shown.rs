@@ -35,6 +35,16 @@ pub(super) struct Counts([u64; 6]);
 const KINDS: [&str; 6] = ["created", "updated", "renamed", "moved", "archived", "restored"];
 
 impl Counts {
+    pub(super) fn of(counts: &Value) -> Self {
+        let mut all = Self::default();
+        all.add(counts);
+        all
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0 == [0; 6]
+    }
+
     pub(super) fn add(&mut self, counts: &Value) {
         for (sum, kind) in self.0.iter_mut().zip(KINDS) {
             *sum += counts[kind].as_u64().unwrap_or_default();
