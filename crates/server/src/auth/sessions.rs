@@ -252,8 +252,11 @@ impl Sessions {
             Err(StoreError::Conflict) => return Err(Error::UnknownKey),
             begun => begun?,
         }
-        // At once, as whoever sent the link looks whether it was used.
-        self.store.touch_keys(&[(session.key_id, now)]).await?;
+        // At once, as whoever sent the link looks whether it was used. The session lasts also where this fails: its link is
+        // used up by now.
+        if let Err(error) = self.store.touch_keys(&[(session.key_id, now)]).await {
+            tracing::warn!(?error, "the last use of a key was not written down");
+        }
         Ok(token)
     }
 
@@ -279,7 +282,10 @@ impl Sessions {
         let holder = self.authenticator.admit_person(&key, session.secret.as_ref(), from)?;
         self.authenticator.is_used(&session.key_id);
         if is_active && now >= session.seen_time.plus_seconds(SEEN_STEP_SECONDS) {
-            self.store.touch_session(&session.id, now).await?;
+            // A page that only reads is shown also while the disk is full. The next request writes the activity again.
+            if let Err(error) = self.store.touch_session(&session.id, now).await {
+                tracing::warn!(?error, "the last activity of a session was not written down");
+            }
         }
         let left = session.expires_time.as_micros() - now.as_micros();
         let (name, seconds_left) = (key.name.to_string(), left / 1_000_000);

@@ -10,10 +10,11 @@ use customer_settings_server::{
 use serde_json::{Value, json};
 use tonic::Code;
 
-use crate::harness::*;
+use crate::{console::Browser, harness::*};
 
 also_on_postgres! {
     a_full_disk_refuses_writes_in_its_own_words_and_nothing_else,
+    pages_are_shown_on_a_full_disk_also_after_a_pause,
     a_disk_that_gives_nothing_is_no_damage_and_comes_back,
     a_disk_that_fails_in_part_is_told_of_all_the_time,
     writes_that_fail_leave_reads_alone_and_come_back,
@@ -82,6 +83,31 @@ async fn a_full_disk_refuses_writes_in_its_own_words_and_nothing_else() {
     server.probe.fail_as(None);
     server.probe.fail_writes_as(None);
     is_well(&server, &secret).await;
+}
+
+#[tokio::test]
+async fn pages_are_shown_on_a_full_disk_also_after_a_pause() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let list = "/console/c/cmp_001/customer_tags";
+    server.probe.fail_writes_as(Some(StoreError::Full(Cause::new("inside"))));
+    // Each page would write down that the person is active again.
+    for _ in 0..2 {
+        server.clock.advance(Duration::from_secs(301));
+        let before = server.probe.calls("touch_session");
+        let page = browser.get(list).await;
+        assert_eq!(page.status, 200, "{}", page.text());
+        assert!(page.text().contains(">VIP Customer<"), "{}", page.text());
+        assert_eq!(server.probe.calls("touch_session"), before + 1);
+    }
+    let refused = browser.post(&format!("{list}/add"), &[("name", "Never Written")]).await;
+    assert_eq!(refused.status, 503);
+    assert!(refused.text().contains("disk of the database is full"), "{}", refused.text());
+    // Without any activity that is written down, the session ends when it would have ended.
+    server.clock.advance(Duration::from_secs(14 * 24 * 3_600));
+    let gone = browser.get(list).await;
+    assert_eq!(gone.status, 303, "{}", gone.text());
+    assert!(gone.header("location").unwrap().starts_with("/console/sign-in"));
 }
 
 #[tokio::test]
