@@ -1,5 +1,6 @@
-"""The lists of the console on tablets, by finger and by keyboard: places, long names, the form for one more, news."""
+"""The lists of the console on tablets, by finger and by keyboard: places, long names, the form for one more, news, ideas."""
 
+import itertools
 import re
 
 import pytest
@@ -142,6 +143,10 @@ def test_news_leads_to_the_page_where_one_is(open_console, demo):  # noqa: F811
     page.goto(f"{TAGS}?q=VIP&archived=1&did=saved")
     show_news()
     expect(page).to_have_url(re.compile(r"/customer_tags\?q=VIP&archived=1$"))
+    # A link that leads to a place of the page loads it all the same.
+    page.goto(f"{TAGS}#name")
+    show_news()
+    expect(page.locator(".news")).to_have_count(0)
     page.goto(TAGS)
     page.get_by_text("Add many at once").click()
     page.get_by_label("One tag on each line").fill("Puppy")
@@ -368,3 +373,42 @@ def test_a_place_that_a_row_has_already_is_told_so(open_console):  # noqa: F811
     expect(page.locator(".told")).to_have_text("First-time Customer is number 2 already.")
     expect(page.locator("#live")).to_have_text("First-time Customer is number 2 already.")
     expect(page.locator(".told button")).to_have_count(0)
+
+
+@pytest.mark.parametrize("width, has_script", [(390, True), (1400, True), (390, False), (1400, False)])
+def test_ideas_are_taken_one_after_the_other(open_console, demo, width, has_script):  # noqa: F811
+    status, _, made = demo.call("/admin/v1/companies?company_id=new", demo.key, {"name": "New"})
+    assert status == 200, made
+    page = open_console(java_script_enabled=has_script, viewport={"width": width, "height": 800})
+    tags = TAGS.replace("cmp_001", "new")
+    page.goto(tags)
+    page.get_by_text("Grooming", exact=True).click()
+    ideas = ["Regular groom", "Nervous at the dryer", "Nips when handled", "Matted coat"]
+    for button, following in itertools.pairwise(page.get_by_role("button", name=f"Add {idea}") for idea in ideas):
+        button.scroll_into_view_if_needed()
+        before = following.bounding_box()["y"]
+        button.click()
+        expect(button).to_have_count(0)
+        expect(page.locator(".said")).to_contain_text("Added the tag “")
+        page.wait_for_load_state()
+        # Nothing has to be opened or looked for again: the next one stays where it was, or the page begins at the ideas.
+        if has_script:
+            assert abs(following.bounding_box()["y"] - before) < 100
+        else:
+            expect(following).to_be_in_viewport(ratio=1)
+    assert names(page) == ideas[:3]
+    # By keyboard, and with the way back.
+    page.get_by_role("button", name="Add Matted coat").press("Enter")
+    expect(page.locator(".said")).to_contain_text("Added the tag “Matted coat”.")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("button", name="Add Matted coat")).to_be_visible()
+    assert names(page) == ideas[:3]
+    # Another day
+    page.goto(tags)
+    expect(page.get_by_role("heading", name="Ideas to begin with")).to_have_count(0)
+    page.get_by_role("link", name="Ideas to begin with").click()
+    expect(page.get_by_role("heading", name="Ideas to begin with")).to_be_in_viewport()
+    page.get_by_text("Grooming", exact=True).click()
+    page.get_by_role("button", name="Add Matted coat").click()
+    expect(page.locator(".said")).to_contain_text("Added the tag “Matted coat”.")
+    assert names(page) == ideas

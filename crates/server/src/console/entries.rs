@@ -12,11 +12,11 @@ use prost_types::FieldMask;
 use tonic::Status;
 
 use super::{
-    answer::{Answer, file, page, shown},
+    answer::{Answer, elsewhere, file, page, shown},
     color::{Offered, PALETTE},
     form,
     form::Form,
-    ideas::{self, Group},
+    ideas::{self, Ideas},
     problem::{Field, Problem, Way},
     put_away::Held,
     reorder::written,
@@ -152,7 +152,7 @@ struct CatalogPage {
     picked: Picked,
     /// The form for many, as it was sent.
     lines: String,
-    ideas: Vec<Group>,
+    ideas: Ideas,
 }
 
 async fn catalog_page(visit: &Visit<'_>, problem: Problem) -> Result<CatalogPage, Status> {
@@ -171,11 +171,16 @@ async fn catalog_page(visit: &Visit<'_>, problem: Problem) -> Result<CatalogPage
         let wrong = problem.places.iter().find(|(id, _)| row.id == *id);
         row.wrong = wrong.map(|(_, text)| text.clone());
     }
+    let f = visit.company_frame(words.collection, words.title).await?;
+    let ideas = match f.may.change {
+        true => Ideas::of(visit, words.collection, &rows),
+        false => Ideas::default(),
+    };
     Ok(CatalogPage {
-        f: visit.company_frame(words.collection, words.title).await?,
+        f,
         words,
         problem,
-        ideas: ideas::groups(visit, words.collection, &rows),
+        ideas,
         rows,
         archived: archived.into_iter().map(|entry| row(&here, entry)).collect(),
         here,
@@ -252,12 +257,15 @@ pub(super) async fn add(visit: &Visit<'_>) -> Answer {
     match visit.entries().create_entry(visit.ask(ask)).await {
         Ok(made) => {
             let act = act("added", visit.part(1), &made.get_ref().id);
-            // A person who takes an idea may want another one.
-            let path = match visit.form.get("ideas") {
-                "" => list_path(visit),
-                _ => with_query(&list_path(visit), "ideas=1"),
-            };
-            Ok(visit.done(made.metadata(), &path, &act).await)
+            match visit.form.get("ideas") {
+                "" => Ok(visit.done(made.metadata(), &list_path(visit), &act).await),
+                // A person who takes an idea may want another one.
+                group => {
+                    let told = visit.what_was_done(made.metadata(), &act).await;
+                    let path = with_query(&ideas::path(visit, group), &told);
+                    Ok(elsewhere(&format!("{path}#ideas")))
+                }
+            }
         }
         Err(status) => {
             let problem = visit.problem(&status, &FIELDS);

@@ -1,4 +1,4 @@
-//! Starter vocabularies: the documents under docs/vocabularies, whose entries the console offers for empty catalogs.
+//! Starter vocabularies: the documents under docs/vocabularies, whose entries the console offers one by one.
 
 use std::sync::LazyLock;
 

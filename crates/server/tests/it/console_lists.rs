@@ -1,4 +1,5 @@
-//! Lists in the console: names that change with other things, colors in lines, and names of entries that are put away.
+//! Lists in the console: names that change with other things, colors in lines, names of entries that are put away, ideas,
+//! and what a person sees of them without all rights.
 
 use crate::{console::Browser, harness::*};
 
@@ -309,4 +310,89 @@ async fn a_name_from_right_to_left_stands_by_itself_in_sentences() {
     let browser = Browser::of(&server).await;
     let sent = browser.post(&format!("{TAGS}/add"), &[("name", "שלום (VIP)")]).await;
     has(&browser.follow(&sent).await, "Added the tag “\u{2068}שלום (VIP)\u{2069}”.");
+}
+
+/// The fields of the form that takes an idea, as a browser sends them.
+fn idea(page: &Answer, name: &str) -> Vec<(String, String)> {
+    let forms =
+        page.text().split("<form").skip(1).map(|form| form.split("</form>").next().unwrap());
+    let form = forms.filter(|form| form.contains("name=\"ideas\""));
+    let mut form = form.filter(|form| form.contains(&format!("aria-label=\"Add {name}\"")));
+    let form = form.next().unwrap_or_else(|| panic!("no {name}: {}", page.text()));
+    let field = |field: &str| {
+        let (name, rest) = field.split_once("\" value=\"").unwrap();
+        (name.to_owned(), rest.split('"').next().unwrap().to_owned())
+    };
+    form.split("name=\"").skip(1).map(field).collect()
+}
+
+/// Takes an idea of a page, and answers the page that follows.
+async fn take(browser: &Browser<'_>, list: &str, page: &Answer, name: &str) -> Answer {
+    let fields = idea(page, name);
+    let fields: Vec<(&str, &str)> =
+        fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let sent = browser.post(&format!("{list}/add"), &fields).await;
+    // The browser shows the ideas again, and not the beginning of the page.
+    assert!(sent.header("location").unwrap().ends_with("#ideas"), "{:?}", sent.header("location"));
+    browser.follow(&sent).await
+}
+
+#[tokio::test]
+async fn ideas_stay_open_while_they_are_taken_one_by_one() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let company = [("name", "New"), ("id", "cmp_new"), ("request", "a")];
+    browser.post("/console/companies/new", &company).await;
+    let list = "/console/c/cmp_new/customer_tags";
+    let heading = "<h2 id=\"ideas\">Ideas to begin with</h2>";
+    let open = "<details class=\"card\" open><summary>";
+    let mut page = browser.get(list).await;
+    has(&page, heading);
+    for vocabulary in ["Grooming", "Boarding", "Daycare", "Training"] {
+        has(&page, &format!("<details class=\"card\"><summary>{vocabulary}</summary>"));
+    }
+    assert!(!page.text().contains("Add Walked by"), "an idea of another list");
+    for name in ["Regular groom", "Matted coat", "Show cut"] {
+        page = take(&browser, list, &page, name).await;
+        has(&page, &format!("Added the tag “{name}”."));
+        has(&page, &format!("{open}Grooming</summary>"));
+        assert_eq!(page.text().matches(open).count(), 1, "{}", page.text());
+        assert!(!page.text().contains(&format!("Add {name}\"")), "this one is there");
+        assert!(!page.text().contains(">Ideas to begin with</a>"), "{}", page.text());
+    }
+    assert!(page.text().contains("fill=\"#2E7D32\""));
+    // A list that is not empty any more leads to them.
+    for view in ["", "?archived=1"] {
+        let later = browser.get(&format!("{list}{view}")).await;
+        assert!(!later.text().contains(heading), "{}", later.text());
+        let link = later.text().split("\">Ideas to begin with</a>").next().unwrap();
+        let link = link.rsplit("href=\"").next().unwrap().replace("&#38;", "&");
+        assert!(link.ends_with("#ideas"), "{link}");
+        let ideas = browser.get(link.split('#').next().unwrap()).await;
+        has(&ideas, heading);
+        assert!(!ideas.text().contains(open), "{}", ideas.text());
+        assert!(!ideas.text().contains("Add Regular groom"), "this one is there");
+    }
+    // So does one that never was empty.
+    has(&browser.get(TAGS).await, ">Ideas to begin with</a>");
+    let searched = browser.get(&format!("{TAGS}?q=VIP&ideas=1")).await;
+    assert!(!searched.text().contains("Ideas"), "nobody knows which are left: {}", searched.text());
+}
+
+#[tokio::test]
+async fn an_idea_that_is_refused_leaves_its_ideas_open() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let page = browser.get(&format!("{TAGS}?ideas=1")).await;
+    let after = take(&browser, TAGS, &page, "Regular groom").await;
+    let path = after.text().split("<a href=\"").find(|rest| rest.contains(">Regular groom<"));
+    put_away(&browser, path.unwrap().split('"').next().unwrap()).await;
+    let page = browser.get(&format!("{TAGS}?ideas=1")).await;
+    let fields = idea(&page, "Regular groom");
+    let fields: Vec<(&str, &str)> =
+        fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let refused = browser.post(&format!("{TAGS}/add"), &fields).await;
+    assert_eq!(refused.status, 400);
+    has(&refused, "“Regular groom” is put away");
+    has(&refused, "open><summary>Grooming</summary>");
 }

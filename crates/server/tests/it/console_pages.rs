@@ -158,42 +158,6 @@ async fn many_are_added_by_their_lines() {
 }
 
 #[tokio::test]
-async fn an_empty_list_offers_ideas_which_are_taken_one_by_one() {
-    let server = Server::demo().await;
-    let browser = Browser::of(&server).await;
-    browser
-        .post("/console/companies/new", &[("name", "New"), ("id", "cmp_new"), ("request", "a")])
-        .await;
-    assert!(!browser.get(TAGS).await.text().contains("Ideas to begin with"), "it has tags");
-    let list = "/console/c/cmp_new/customer_tags";
-    let page = browser.get(list).await;
-    for vocabulary in ["Grooming", "Boarding", "Daycare", "Training"] {
-        assert!(page.text().contains(&format!("<summary>{vocabulary}</summary>")));
-    }
-    assert!(!page.text().contains("Add Walked by"), "an idea of another list");
-    // The first form of an idea, as a browser sends it.
-    let form = page.text().split("name=\"ideas\"").nth(1).unwrap().to_owned();
-    let value = |name: &str| {
-        let rest = form.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap();
-        rest.split('"').next().unwrap().to_owned()
-    };
-    let fields = ["request", "name", "description", "pick", "own"].map(|name| (name, value(name)));
-    let mut sent: Vec<(&str, &str)> =
-        fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    sent.push(("ideas", "1"));
-    let page = browser.follow(&browser.post(&format!("{list}/add"), &sent).await).await;
-    assert!(page.text().contains("Added the tag “Regular groom”."), "{}", page.text());
-    assert!(page.text().contains("fill=\"#2E7D32\""));
-    assert!(page.text().contains("Add Matted coat"), "further ideas are offered");
-    assert!(!page.text().contains("Add Regular groom"), "this one is there");
-    assert!(!browser.get(list).await.text().contains("Ideas to begin with"));
-    let key = server.key(with_scopes(&["settings:read", "companies:read"])).await;
-    let reader = Browser::with_key(&server, &key).await;
-    let page = reader.get("/console/c/cmp_new/life_cycles").await;
-    assert!(!page.text().contains("Ideas to begin with"), "nobody who only reads is offered ideas");
-}
-
-#[tokio::test]
 async fn a_list_is_kept_as_it_was_in_lines_that_are_added_again() {
     let server = Server::demo().await;
     let browser = Browser::of(&server).await;

@@ -22,11 +22,12 @@ for (const time of all('time[datetime]')) {
 const wrong = all('[aria-invalid]');
 (wrong.length === 1 ? wrong[0] : one('#problem'))?.focus();
 
-// What was done is told once, and the page stays where it was.
+// What was done is told once, where the reader is. A link with a hash loads nothing.
 const here = () => {
   const url = new URL(location);
   for (const old of ['changed', 'did', 'refused', 'moved']) url.searchParams.delete(old);
   url.pathname = url.pathname.replace(/(_\w+)\/(order|sort)$/, '$1');
+  url.hash = '';
   return url;
 };
 const [path, height] = (sessionStorage.getItem('place') ?? '').split(' ');
@@ -38,7 +39,7 @@ one('.close')?.addEventListener('click', (event) => {
   event.target.closest('.said').remove();
 });
 
-// Typed text. A page that answers a form has in it again what was typed. A form that is sent loses nothing, but the others do.
+// Typed text. A page that answers a form has it again. A form that is sent loses nothing, but the others do.
 const typed = new Set();
 let sent = null;
 for (const form of all('form[data-keep]')) {
@@ -132,8 +133,7 @@ for (const palette of all('.palette')) {
 // The order of a list
 const EDGE = 48;
 const order = one('#order');
-const live = one('#live');
-const say = (text) => { live.textContent = text; };
+const say = (text) => { one('#live').textContent = text; };
 const name = (row) => one('.what a', row).textContent;
 const rows = () => all('li', order);
 const place = (row) => `${name(row)}, ${rows().indexOf(row) + 1} of ${rows().length}`;
