@@ -396,3 +396,30 @@ async fn an_idea_that_is_refused_leaves_its_ideas_open() {
     has(&refused, "“Regular groom” is put away");
     has(&refused, "open><summary>Grooming</summary>");
 }
+
+#[tokio::test]
+async fn a_person_who_may_only_see_is_offered_the_downloads_and_no_ideas() {
+    let server = Server::demo().await;
+    let owner = Browser::of(&server).await;
+    let company = [("name", "New"), ("id", "cmp_new"), ("request", "a")];
+    owner.post("/console/companies/new", &company).await;
+    let names = format!("<a href=\"{TAGS}/download\">Download names and colors</a>");
+    let table = format!("<a href=\"{COMPANY}/export?as=csv\">All lists with descriptions");
+    for (scopes, has_table) in
+        [(&["settings:read", "companies:read"][..], true), (&["settings:read"], false)]
+    {
+        let reader = Browser::with_key(&server, &server.key(with_scopes(scopes)).await).await;
+        let page = reader.get(TAGS).await;
+        has(&page, &names);
+        has(&page, "<span class=\"soft\">2 tags</span>");
+        assert_eq!(page.text().contains(&table), has_table, "{}", page.text());
+        let file = reader.get(&format!("{TAGS}/download")).await;
+        assert!(file.text().starts_with("VIP Customer"), "{}", file.text());
+        let found = reader.get(&format!("{TAGS}?q=VIP")).await;
+        assert!(!found.text().contains(&names), "not all are shown: {}", found.text());
+        for path in [TAGS.to_owned(), format!("{TAGS}?ideas=1"), TAGS.replace("001", "new")] {
+            let page = reader.get(&path).await;
+            assert!(!page.text().contains("Ideas"), "{path}: {}", page.text());
+        }
+    }
+}
