@@ -16,7 +16,7 @@ use super::{
     form,
     problem::{Field, Problem},
     view::Frame,
-    visit::{Visit, quoted},
+    visit::{Visit, act, quoted},
     words::{CATALOGS, Words, source},
 };
 use crate::status::{Page, not_modified};
@@ -348,7 +348,8 @@ pub(super) async fn settings(visit: &Visit<'_>) -> Answer {
     match visit.companies().update_company(visit.ask(ask)).await {
         Ok(saved) => {
             let path = format!("{}/settings", visit.company_path());
-            Ok(visit.done(saved.metadata(), &path, "saved").await)
+            let act = act("saved", "companies", visit.part(0));
+            Ok(visit.done(saved.metadata(), &path, &act).await)
         }
         Err(status) => {
             let problem = visit.problem_of(&status, &FIELDS, ("companies", "")).await;

@@ -172,6 +172,12 @@ fn revision(visit: &Visit<'_>) -> Result<i64, Status> {
     visit.part(1).parse().map_err(|_| Status::not_found("there is no such change"))
 }
 
+/// A page of the history, below its own path, after an act of it. Not every key that may undo sees the history.
+fn page_after(visit: &Visit<'_>, below: &str) -> String {
+    let path = visit.company_path();
+    if visit.may.see_history { format!("{path}/history{below}") } else { path }
+}
+
 /// Undoes one change.
 pub(super) async fn undo(visit: &Visit<'_>) -> Answer {
     let ask = UndoChangeRequest {
@@ -184,11 +190,11 @@ pub(super) async fn undo(visit: &Visit<'_>) -> Answer {
     // Back to the page that offered it.
     let next = own_path(visit.form.get("next"));
     let to = |other: &str| match next {
-        "" => format!("{}/history{other}", visit.company_path()),
+        "" => page_after(visit, other),
         path => format!("{}{path}", visit.here.base),
     };
     match visit.history().undo_change(visit.ask(ask)).await {
-        Ok(done) => Ok(visit.done(done.metadata(), &to(""), "saved").await),
+        Ok(done) => Ok(visit.done(done.metadata(), &to(""), "undone").await),
         Err(status) => {
             let reason = Problem::of(&status, &[]).reason;
             if !TOLD_IN_PLACE.contains(&reason.as_str()) {
@@ -231,10 +237,7 @@ pub(super) async fn back(visit: &Visit<'_>) -> Answer {
         validate_only: false,
     };
     match visit.history().roll_back(visit.ask(ask)).await {
-        Ok(done) => {
-            let path = format!("{}/history", visit.company_path());
-            Ok(visit.done(done.metadata(), &path, "saved").await)
-        }
+        Ok(done) => Ok(visit.done(done.metadata(), &page_after(visit, ""), "went-back").await),
         Err(status) => {
             let problem = visit.problem(&status, &[]);
             if !problem.is_conflict() || !visit.may.see_history {

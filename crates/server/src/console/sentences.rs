@@ -12,6 +12,8 @@ pub(super) fn done(code: &str) -> Option<&'static str> {
         "saved" | "key-saved" => "Saved.",
         "nothing" => "Nothing was changed.",
         "ordered" => "The list is in another order now.",
+        "undone" => "The change was undone.",
+        "went-back" => "The company is as it was at that moment again.",
         "lines" => "The lines were added, as the page showed them.",
         "brought" => "The lists were brought in, as the page showed.",
         "away" => "The company was put away. To undo it, press “Take back”.",

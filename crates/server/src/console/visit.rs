@@ -260,6 +260,7 @@ impl<'a> Visit<'a> {
             let name = match list {
                 "businesses" => self.location_name(id).await,
                 _ => self.name_of(list, id).await,
+                "companies" => self.company().await.ok().and_then(|company| company.name),
             };
             let told = name.and_then(|name| sentences::done_to(code, words::nouns(list).0, &name));
             return told.or_else(|| sentences::done("saved").map(str::to_owned)).map(Said::plain);

@@ -423,3 +423,36 @@ async fn a_person_who_may_only_see_is_offered_the_downloads_and_no_ideas() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_was_undone_is_told_without_the_right_to_see_history() {
+    let server = Server::demo().await;
+    let owner = Browser::of(&server).await;
+    let scopes = ["settings:read", "settings:write", "companies:read", "companies:write"];
+    let clerk = Browser::with_key(&server, &server.key(with_scopes(&scopes)).await).await;
+    owner.post(&format!("{TAGS}/add"), &[("name", "New")]).await;
+    owner.post(&format!("{TAGS}/add"), &[("name", "Newer")]).await;
+    let etag = Browser::hidden(&owner.get(&format!("{COMPANY}/history/1/back")).await, "etag");
+    let (undo, back) = (format!("{COMPANY}/history/3/undo"), format!("{COMPANY}/history/1/back"));
+    let undone = "The change was undone.";
+    for (path, field, told) in [
+        (&back, ("etag", &*etag), "The company is as it was at that moment again."),
+        (&undo.replace('3', "4"), ("next", "/c/cmp_001/customer_tags"), undone),
+        (&undo, ("next", ""), undone),
+    ] {
+        let page = clerk.follow(&clerk.post(path, &[field]).await).await;
+        assert_eq!(page.status, 200, "{path}: {}", page.text());
+        has(&page, &format!("role=\"status\"><p>{told}</p>"));
+    }
+    let list = owner.get(TAGS).await;
+    has(&list, ">New<");
+    assert!(!list.text().contains(">Newer<"), "{}", list.text());
+    let settings = format!("{COMPANY}/settings");
+    let saved = save(
+        &clerk,
+        &settings,
+        &[("name", "Paws"), ("country", "AT"), ("timezone", "Europe/Vienna")],
+    )
+    .await;
+    has(&saved, "<p>Saved the company “Paws”.</p>");
+}
