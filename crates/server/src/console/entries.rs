@@ -17,7 +17,7 @@ use super::{
     form,
     form::Form,
     ideas::{self, Ideas},
-    problem::{Field, Problem, Way},
+    problem::{Field, Problem},
     put_away::Held,
     reorder::written,
     sentences,
@@ -477,10 +477,11 @@ pub(super) async fn restore(visit: &Visit<'_>) -> Answer {
     if let Err(status) = &done
         && let Some((list, id)) = Problem::holder(status)
     {
-        let name = visit.name_of(&list, &id).await.unwrap_or_default();
-        let path = format!("{}/{list}/{}", visit.company_path(), form::part(&id));
-        let way = Some(Way { path, text: "Open the other one" });
-        let told = Problem::told(format!("It was not taken back. {}", sentences::taken(&name)));
+        let (text, way) = match visit.taken(&list, &id).await {
+            Some((text, way)) => (text, Some(way)),
+            None => (Problem::of(status, &[]).text, None),
+        };
+        let told = Problem::told(format!("It was not taken back. {text}"));
         let shown = entry_page(visit, None, Problem { way, ..told }).await?;
         return Ok(page(Page::Refused(status), &shown));
     }

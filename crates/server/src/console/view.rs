@@ -10,7 +10,7 @@ use super::{
     assets,
     form::{self, Form},
     here::{Closed, Here},
-    problem::Problem,
+    problem::{Problem, Way},
     sentences,
     visit::with_query,
     words::{self, CATALOGS, Compared},
@@ -57,13 +57,16 @@ pub(super) struct Said {
     pub(super) text: String,
     /// Whether it was refused.
     pub(super) is_refusal: bool,
+    /// The page that helps after a refusal.
+    pub(super) way: Option<Way>,
     pub(super) undo: Option<String>,
     pub(super) request: String,
 }
 
 impl Said {
     pub(super) fn plain(text: impl Into<String>) -> Self {
-        Self { text: text.into(), is_refusal: false, undo: None, request: String::new() }
+        let (text, request) = (text.into(), String::new());
+        Self { text, is_refusal: false, way: None, undo: None, request }
     }
 
     pub(super) fn refusal(text: &str) -> Self {

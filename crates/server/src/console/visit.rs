@@ -15,7 +15,7 @@ use super::{
     form::{self, Form},
     here::Here,
     moves,
-    problem::{Field, Meanwhile, Problem},
+    problem::{Field, Meanwhile, Problem, Way},
     routes::page_of,
     sentences,
     view::{self, CompanyHead, Frame, May, Message, Said, moment_of_micros, tabs},
@@ -218,11 +218,12 @@ impl<'a> Visit<'a> {
         let mut refused = self.query.get("refused").splitn(3, '.');
         if let Some(text) = sentences::plain(refused.next().unwrap_or_default()) {
             let holder = match (refused.next(), refused.next()) {
-                (Some(list), Some(id)) => self.name_of(list, id).await,
+                (Some(list), Some(id)) => self.taken(list, id).await,
                 _ => None,
             };
-            let text = holder.map_or_else(|| text.to_owned(), |name| sentences::taken(&name));
-            return Some(Said::refusal(&format!("Nothing was undone. {text}")));
+            let (text, way) =
+                holder.map_or((text.to_owned(), None), |(text, way)| (text, Some(way)));
+            return Some(Said { way, ..Said::refusal(&format!("Nothing was undone. {text}")) });
         }
         let revision = self.query.get("changed");
         if revision.is_empty() {
@@ -249,7 +250,7 @@ impl<'a> Visit<'a> {
         let undo = self.may_undo(&change);
         let undo =
             undo.then(|| format!("{}/history/{}/undo", self.company_path(), change.revision));
-        Some(Said { text, is_refusal: false, undo, request: Self::new_request() })
+        Some(Said { undo, request: Self::new_request(), ..Said::plain(text) })
     }
 
     /// The last action in words, from what the address says of it.
@@ -259,8 +260,8 @@ impl<'a> Visit<'a> {
         if let (Some(list), Some(id)) = (did.next(), did.next()) {
             let name = match list {
                 "businesses" => self.location_name(id).await,
-                _ => self.name_of(list, id).await,
                 "companies" => self.company().await.ok().and_then(|company| company.name),
+                _ => self.name_of(list, id).await,
             };
             let told = name.and_then(|name| sentences::done_to(code, words::nouns(list).0, &name));
             return told.or_else(|| sentences::done("saved").map(str::to_owned)).map(Said::plain);
@@ -270,6 +271,13 @@ impl<'a> Visit<'a> {
             Some(placed) => Some(Said::plain(format!("{placed}."))),
             None => sentences::done(code).map(Said::plain),
         }
+    }
+
+    /// The sentence for a name that cannot be had again, as this entry has it now, and the way to that one.
+    pub(super) async fn taken(&self, list: &str, id: &str) -> Option<(String, Way)> {
+        let name = self.name_of(list, id).await?;
+        let path = format!("{}/{}/{}", self.company_path(), form::part(list), form::part(id));
+        Some((sentences::taken(&name), Way { path, text: "Open the other one" }))
     }
 
     /// The name of an entry; none where it is not there.

@@ -420,8 +420,12 @@ async fn a_name_that_is_taken_since_is_named_where_nothing_is_undone() {
     let undone = browser.post("/console/c/cmp_001/history/2/undo", &[("next", "")]).await;
     let page = browser.follow(&undone).await;
     let taken = format!("The name “{name}” is taken: another one in the list has it now.");
-    let told = format!("Nothing was undone. {taken}");
+    let told = format!("Nothing was undone. {taken} Rename that one first. <a href=\"{TAGS}/");
     assert!(page.text().contains(&told), "{}", page.text());
+    let path = page.text().split(&*told).nth(1).unwrap().split('"').next().unwrap();
+    let other = browser.get(&format!("{TAGS}/{path}")).await;
+    assert_ne!(path, "tag_001");
+    assert!(other.text().contains(&format!("<h1>{name}</h1>")), "{}", other.text());
     let etag = Browser::hidden(&browser.get(&tag).await, "etag");
     let page = browser.post(&format!("{tag}/restore"), &[("etag", &etag)]).await;
     assert_eq!(page.status.as_u16() / 100, 4);
