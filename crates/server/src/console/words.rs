@@ -205,6 +205,8 @@ fn told(delta: &Delta, company: &str, entries: &Names) -> String {
     let (one, many) = nouns(&delta.collection);
     let (before, after) = names(delta);
     let name = quoted(after.as_deref().or(before.as_deref()).unwrap_or(&delta.id));
+    let old = before.as_deref().filter(|old| after.as_deref().is_some_and(|new| new != *old));
+    let renamed = old.map(|old| renamed(old, &name));
     // The entry that was the default before says nothing of it.
     let as_default = match entry_after(delta).is_some_and(is_default) {
         true => ", and made it the default",
@@ -212,8 +214,15 @@ fn told(delta: &Delta, company: &str, entries: &Names) -> String {
     };
     match delta.action() {
         Action::Created => format!("added the {one} {name}{as_default}"),
-        Action::Archived => format!("put away the {one} {name}"),
-        Action::Restored => format!("took back the {one} {name}{as_default}"),
+        Action::Archived => match renamed {
+            Some(renamed) => format!("{renamed}, and put it away"),
+            None => format!("put away the {one} {name}"),
+        },
+        Action::Restored => match renamed {
+            Some(renamed) if as_default.is_empty() => format!("{renamed}, and took it back"),
+            Some(renamed) => format!("{renamed}, took it back{as_default}"),
+            None => format!("took back the {one} {name}{as_default}"),
+        },
         Action::Deleted => format!("deleted the {one} {name}"),
         Action::Revived => format!("brought back the deleted {one} {name}{as_default}"),
         Action::Reordered => match moves::told(delta, entries) {
@@ -244,8 +253,13 @@ fn updated(delta: &Delta, company: &str, name: &str, before: Option<&str>) -> St
     }
 }
 
-/// The change of these fields of a thing with that name before, and that quoted one after. A new name is told with the old
-/// one, by which people know the thing. `is_own` means the company whose history this is.
+/// A new name, which is quoted already, is told with the old one, by which people know the thing.
+fn renamed(before: &str, name: &str) -> String {
+    format!("renamed {} to {name}", quoted(before))
+}
+
+/// The change of these fields of a thing with that name before, and that quoted one after. `is_own` means the company whose
+/// history this is.
 fn several(
     fields: &[&str],
     (before, name): (&str, &str),
@@ -253,7 +267,7 @@ fn several(
 ) -> String {
     let mut told = Vec::new();
     if fields.contains(&"name") {
-        told.push(format!("renamed {} to {name}", quoted(before)));
+        told.push(renamed(before, name));
     }
     let others = fields.iter().filter(|field| !["name", "is_default"].contains(field));
     let others: Vec<String> = others.map(|field| within(field)).collect();

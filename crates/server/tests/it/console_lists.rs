@@ -1,6 +1,8 @@
 //! Lists in the console: names that change with other things, colors in lines, names of entries that are put away, ideas,
 //! and what a person sees of them without all rights.
 
+use serde_json::{Value, json};
+
 use crate::{console::Browser, harness::*};
 
 const COMPANY: &str = "/console/c/cmp_001";
@@ -455,4 +457,41 @@ async fn what_was_undone_is_told_without_the_right_to_see_history() {
     )
     .await;
     has(&saved, "<p>Saved the company “Paws”.</p>");
+}
+
+#[tokio::test]
+async fn an_entry_that_is_renamed_and_put_away_at_once_is_told_with_its_old_name() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let secret = server.any_key().await;
+    let list = "life_cycles";
+    let batch = async |changes: Value| {
+        let body = json!({"companyId": "cmp_001", "changes": changes});
+        server.grpc_as(&secret, "BatchChangeEntries", body).await.unwrap();
+    };
+    let old = browser.get(&format!("{COMPANY}/{list}/lc_002")).await;
+    let old = old.text().split("<h1>").nth(1).unwrap().split('<').next().unwrap();
+    let one = |field: &str, value: Value| {
+        let mut entry = json!({});
+        entry[field] = value;
+        let update =
+            json!({"collection": list, "id": "lc_002", "entry": entry, "updateMask": field});
+        json!({"update": update})
+    };
+    let id = json!({"collection": list, "id": "lc_002"});
+    batch(json!([one("name", "Gone".into()), {"archive": id}])).await;
+    batch(json!([{"restore": id}, one("name", "Back".into())])).await;
+    batch(json!([one("name", "Again".into()), {"archive": id}])).await;
+    let default =
+        json!([{"restore": id}, one("name", "Best".into()), one("isDefault", true.into())]);
+    batch(default).await;
+    let history = browser.get(&format!("{COMPANY}/history")).await;
+    for told in [
+        format!("renamed “{old}” to “Gone”, and put it away"),
+        "renamed “Gone” to “Back”, and took it back".to_owned(),
+        "renamed “Back” to “Again”, and put it away".to_owned(),
+        "renamed “Again” to “Best”, took it back, and made it the default".to_owned(),
+    ] {
+        has(&history, &format!(" {told}</a>"));
+    }
 }
