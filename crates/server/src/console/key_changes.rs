@@ -59,7 +59,8 @@ pub(super) async fn list(visit: &Visit<'_>) -> Answer {
     }
     let name = key.name.unwrap_or_default();
     let mark = Author::mark(&key.id, &name, &history::others(visit).await);
-    let name = if mark.is_empty() { name } else { format!("{name} {mark}") };
+    let name = words::by_itself(&name);
+    let name = if mark.is_empty() { name.into_owned() } else { format!("{name} {mark}") };
     shown(&ChangesPage {
         f: visit.frame(format!("What {name} did")),
         name,

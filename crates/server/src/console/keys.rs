@@ -86,7 +86,7 @@ fn may_do(scopes: &[String]) -> String {
 fn covers(key: &Key, names: &HashMap<String, String>) -> String {
     match key.company_ids.as_slice() {
         _ if key.all_companies.unwrap_or_default() => "all companies".to_owned(),
-        [one] => names.get(one).unwrap_or(one).clone(),
+        [one] => words::by_itself(names.get(one).unwrap_or(one)).into_owned(),
         many => format!("{} companies", many.len()),
     }
 }

@@ -1,6 +1,9 @@
 //! The words of the trade, and changes told in them. With `sentences.rs`, the English of the console that is not in a page.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use customer_settings_contract::customersettings::v1::{
     Business, Change, Company, Delta, Entry, Key, KeyChange, Source, delta::Action, source::Mode,
@@ -124,9 +127,9 @@ impl Author {
 
     /// The author within a sentence.
     pub(super) fn within(&self) -> String {
-        let name = match self.name.strip_prefix(COMMAND) {
-            Some(rest) => format!("the command{rest}"),
-            None => self.name.clone(),
+        let name: Cow<'_, str> = match self.name.strip_prefix(COMMAND) {
+            Some(rest) => format!("the command{rest}").into(),
+            None => by_itself(&self.name),
         };
         format!("{name}{}", self.also)
     }
@@ -190,13 +193,18 @@ fn entry_after(delta: &Delta) -> Option<&Entry> {
     delta.entry_after.as_ref()
 }
 
-/// A name in quotation marks. One with letters that are written from right to left stands by itself, so that it changes
-/// the order of nothing around it.
+/// A name in quotation marks.
 pub(super) fn quoted(name: &str) -> String {
+    format!("“{}”", by_itself(name))
+}
+
+/// A name within a text. One with letters that are written from right to left stands by itself, so that it changes the
+/// order of nothing around it.
+pub(super) fn by_itself(name: &str) -> Cow<'_, str> {
     let is_leftward = |c: char| matches!(c, '\u{590}'..='\u{8FF}' | '\u{FB1D}'..='\u{FDFF}' | '\u{FE70}'..='\u{FEFE}' | '\u{10800}'..='\u{10FFF}' | '\u{1E800}'..='\u{1EFFF}');
     match name.contains(is_leftward) {
-        true => format!("“\u{2068}{name}\u{2069}”"),
-        false => format!("“{name}”"),
+        true => format!("\u{2068}{name}\u{2069}").into(),
+        false => name.into(),
     }
 }
 

@@ -372,7 +372,7 @@ async fn the_page_of_a_key_tells_two_of_one_name_apart() {
     let page = owner.get(&format!("/console/keys/{made}")).await;
     assert!(page.text().contains(&format!("by Ana {mark}")), "{}", page.text());
     assert!(
-        page.text().contains(&format!("<strong>Ana</strong> {mark} made it")),
+        page.text().contains(&format!("<strong><bdi>Ana</bdi></strong> {mark} made it")),
         "{}",
         page.text()
     );

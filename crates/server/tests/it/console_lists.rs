@@ -1,6 +1,7 @@
 //! Lists in the console: names that change with other things, colors in lines, names of entries that are put away, ideas,
 //! and what a person sees of them without all rights.
 
+use customer_settings_server::{catalog::text::Name, service::keys::KeyDraft};
 use serde_json::{Value, json};
 
 use crate::{console::Browser, harness::*};
@@ -494,4 +495,31 @@ async fn an_entry_that_is_renamed_and_put_away_at_once_is_told_with_its_old_name
     ] {
         has(&history, &format!(" {told}</a>"));
     }
+}
+
+#[tokio::test]
+async fn an_author_whose_name_is_written_from_right_to_left_stands_alone() {
+    let server = Server::demo().await;
+    let name = "דנה (VIP)";
+    let draft = KeyDraft { name: Name::parse("name", name).unwrap(), ..everything() };
+    let (key, secret) = server.issue(draft).await;
+    let dana = Browser::with_key(&server, &secret).await;
+    let page = dana.get(&format!("{TAGS}/tag_001")).await;
+    let etag = Browser::hidden(&page, "etag");
+    has(&page, &format!("<bdi>{name}</bdi></a>"));
+    dana.post(&format!("{TAGS}/tag_001"), &[("name", "Of Dana"), ("etag", &*etag)]).await;
+    let owner = Browser::of(&server).await;
+    let shown = format!("<bdi>{name}</bdi>");
+    let key_page = format!("/console/keys/{}", key.id);
+    for path in ["/console/c/cmp_001/history", "/console/c/cmp_001/history/2", "/console/keys"] {
+        has(&owner.get(path).await, &shown);
+    }
+    has(&owner.get(&key_page).await, &shown);
+    let alone = format!("\u{2068}{name}\u{2069}");
+    has(&owner.get(&format!("{key_page}/changes")).await, &format!("<h1>What {alone} did</h1>"));
+    let late = owner.post(&format!("{TAGS}/tag_001"), &[("name", "Mine"), ("etag", &*etag)]).await;
+    has(&late, &format!("Changed last by {alone}, <time"));
+    has(&late, &format!("Saved meanwhile by {alone}</h2>"));
+    let link = owner.post(&format!("{key_page}/link"), &[("last", "")]).await;
+    has(&link, &format!("<h1>A link for {alone}</h1>"));
 }

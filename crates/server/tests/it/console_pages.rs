@@ -326,9 +326,12 @@ async fn the_history_tells_in_words_undoes_and_goes_back() {
     browser.post(&format!("{TAGS}/add"), &[("name", "Later"), ("request", "s")]).await;
     let history = browser.get("/console/c/cmp_001/history").await;
     let text = history.text();
-    assert!(text.contains("<strong>test</strong> renamed “VIP Customer” to “VIP”</a>"), "{text}");
-    assert!(text.contains("<strong>test</strong> added the tag “Later”"), "{text}");
-    assert!(text.contains("<strong>The command “load”</strong>"), "{text}");
+    assert!(
+        text.contains("<strong><bdi>test</bdi></strong> renamed “VIP Customer” to “VIP”</a>"),
+        "{text}"
+    );
+    assert!(text.contains("<strong><bdi>test</bdi></strong> added the tag “Later”"), "{text}");
+    assert!(text.contains("<strong><bdi>The command “load”</bdi></strong>"), "{text}");
     let of_entry = browser.get("/console/c/cmp_001/history?list=customer_tags&entry=tag_001").await;
     assert!(of_entry.text().contains("renamed") && !of_entry.text().contains("Later"));
 
