@@ -427,7 +427,7 @@ def test_a_form_of_which_nothing_was_done_still_warns(warned):
     page.get_by_role("button", name="Look at them").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Add 1 tag?")
     assert is_warned(statuses)
-    page.get_by_role("button", name="Add all").click()
+    page.get_by_role("button", name="Add it").click()
     expect(page.locator(".said")).to_contain_text("Added the tag “Puppy”.")
     statuses.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Statuses")

@@ -84,7 +84,7 @@ def test_what_is_put_away_is_taken_back_and_not_added_twice(open_console, demo, 
     page.get_by_label("One tag on each line").fill("Puppy\nfirst-time customer")
     page.get_by_role("button", name="Look at them").click()
     expect(page.get_by_label("Take “First-time Customer” back as it was")).to_be_checked()
-    page.get_by_role("button", name="Add all").click()
+    page.get_by_role("button", name="Do this").click()
     expect(page.locator(".said")).to_contain_text("Took back the tag “First-time Customer” and added the tag “Puppy”.")
     listed = demo.call(f"{tags}?show_archived=true", demo.key)[2]["entries"]
     assert [entry["id"] for entry in listed[:2]] == ["tag_001", "tag_002"] and len(listed) == 3

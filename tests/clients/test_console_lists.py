@@ -267,7 +267,7 @@ def test_lines_that_cannot_be_added_are_marked_and_left_out(open_console, width)
     expect(page.get_by_role("alert")).to_contain_text("2 lines cannot be added")
     expect(page.get_by_text("Line 2: “VIP Customer” is there already.")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-    page.get_by_role("button", name="Add the other 1, without these 2").click()
+    page.get_by_role("button", name="Add the other one, without these 2").click()
     expect(page.locator(".said")).to_contain_text("Added the tag “Puppy”.")
 
 

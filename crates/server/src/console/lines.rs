@@ -152,8 +152,11 @@ struct LinesPage<'a> {
     here: String,
     view: &'static str,
     rows: &'a [Line<'a>],
-    /// How many lines can be added.
+    /// How many lines can be carried out, and how many of these take an entry back.
     good: usize,
+    back: usize,
+    /// Whether the page lets people choose between an entry that is put away and a new one.
+    has_choice: bool,
     /// How many places of the list are free, and how many it has.
     free: usize,
     most: usize,
@@ -167,6 +170,16 @@ struct LinesPage<'a> {
     request: String,
 }
 
+impl LinesPage<'_> {
+    fn question(&self) -> String {
+        sentences::lines(self.words, self.good - self.back, self.back)
+    }
+
+    fn button(&self) -> String {
+        sentences::lines_button(self.good, self.rows.len() - self.good, self.has_choice)
+    }
+}
+
 async fn lines_page<'a>(
     visit: &Visit<'_>,
     rows: &'a mut [Line<'_>],
@@ -178,12 +191,15 @@ async fn lines_page<'a>(
     let free = check(rows, entries);
     let wrong = rows.iter().filter(|line| !line.wrong.is_empty());
     let wrong: Vec<String> = wrong.map(|line| line.number.to_string()).collect();
+    let back = rows.iter().filter(|line| line.wrong.is_empty() && line.takes_back).count();
     Ok(LinesPage {
         f: visit.company_frame(words.collection, "Add many at once").await?,
         words,
         here: catalog_path(visit),
         view: view(visit),
         good: rows.len() - wrong.len(),
+        back,
+        has_choice: rows.iter().any(|line| line.away.is_some()),
         free,
         most: MAX_ENTRIES,
         full: sentences::full(words),

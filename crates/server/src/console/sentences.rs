@@ -14,7 +14,7 @@ pub(super) fn done(code: &str) -> Option<&'static str> {
         "ordered" => "The list is in another order now.",
         "undone" => "The change was undone.",
         "went-back" => "The company is as it was at that moment again.",
-        "lines" => "The lines were added, as the page showed them.",
+        "lines" => "All lines were done, as the page showed them.",
         "brought" => "The lists were brought in, as the page showed.",
         "away" => "The company was put away. To undo it, press “Take back”.",
         "back" => "The company was taken back.",
@@ -210,6 +210,37 @@ pub(super) fn put_away(name: &str) -> String {
     )
 }
 
+/// The question above lines of which some add entries and others take some back.
+pub(super) fn lines(words: &Words, added: usize, back: usize) -> String {
+    let counted = |count: usize| match count {
+        1 => format!("1 {}", words.one),
+        _ => format!("{count} {}", words.many),
+    };
+    match (added, back) {
+        (0, 0) => format!("No {} can be added", words.one),
+        (_, 0) => format!("Add {}?", counted(added)),
+        (0, _) => format!("Take {} back?", counted(back)),
+        _ => format!("Add {}, and take {back} back?", counted(added)),
+    }
+}
+
+/// The button below lines of which so many are carried out, and so many are not. One that names no act is right whatever
+/// the person chooses in the lines.
+pub(super) fn lines_button(good: usize, wrong: usize, has_choice: bool) -> String {
+    if wrong == 0 {
+        let told = match (has_choice, good) {
+            (true, _) => "Do this",
+            (false, 1) => "Add it",
+            (false, _) => "Add all",
+        };
+        return told.to_owned();
+    }
+    let act = if has_choice { "Do this for" } else { "Add" };
+    let others = if good == 1 { "one".to_owned() } else { good.to_string() };
+    let without = if wrong == 1 { "this line".to_owned() } else { format!("these {wrong}") };
+    format!("{act} the other {others}, without {without}")
+}
+
 /// The sentence for a list that takes no more entries.
 pub(super) fn full(words: &Words) -> String {
     let title = quoted(words.title);
@@ -266,5 +297,39 @@ pub(super) fn conflict(is_own: bool) -> &'static str {
             "You changed this yourself since you opened the page, perhaps in another window. Nothing was saved yet."
         }
         false => "Somebody else changed this since you opened the page. Nothing was saved yet.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::words::CATALOGS;
+
+    #[test]
+    fn lines_are_asked_about_by_their_numbers() {
+        let [tags, ..] = &CATALOGS;
+        for (added, back, question) in [
+            (0, 0, "No tag can be added"),
+            (1, 0, "Add 1 tag?"),
+            (2, 0, "Add 2 tags?"),
+            (0, 1, "Take 1 tag back?"),
+            (0, 2, "Take 2 tags back?"),
+            (1, 1, "Add 1 tag, and take 1 back?"),
+            (2, 3, "Add 2 tags, and take 3 back?"),
+        ] {
+            assert_eq!(lines(tags, added, back), question);
+        }
+        for (good, wrong, has_choice, button) in [
+            (1, 0, false, "Add it"),
+            (2, 0, false, "Add all"),
+            (1, 0, true, "Do this"),
+            (2, 0, true, "Do this"),
+            (1, 1, false, "Add the other one, without this line"),
+            (3, 2, false, "Add the other 3, without these 2"),
+            (1, 2, true, "Do this for the other one, without these 2"),
+            (2, 1, true, "Do this for the other 2, without this line"),
+        ] {
+            assert_eq!(lines_button(good, wrong, has_choice), button);
+        }
     }
 }

@@ -161,7 +161,8 @@ async fn a_line_with_the_name_of_an_entry_that_is_put_away_takes_it_back() {
     let many = format!("{TAGS}/add-many");
     let lines = "Puppy\nvip customer #123456\nFirst-time Customer";
     let page = browser.post(&many, &[("lines", lines)]).await;
-    has(&page, "<h1>Add 2 tags?</h1>");
+    has(&page, "<h1>Add 1 tag, and take 1 back?</h1>");
+    has(&page, ">Do this for the other 2, without this line</button>");
     has(&page, "<a href=\"/console/c/cmp_001/customer_tags/tag_001\">“VIP Customer”</a> is put");
     has(&page, "name=\"back\" value=\"2 tag_001\" checked>");
     let [shown, without] = ["shown", "without"].map(|name| Browser::hidden(&page, name));
@@ -169,6 +170,8 @@ async fn a_line_with_the_name_of_an_entry_that_is_put_away_takes_it_back() {
     // The choice stays when the page is asked for again.
     let again = browser.post(&many, &form).await;
     has(&again, "name=\"back\" value=\"2 tag_001\">");
+    has(&again, "<h1>Add 2 tags?</h1>");
+    has(&again, ">Do this for the other 2, without this line</button>");
     let mut sent = form.to_vec();
     sent.extend([("back", "2 tag_001"), ("sure", "1"), ("request", "once")]);
     let first = browser.post(&many, &sent).await;
@@ -182,6 +185,8 @@ async fn a_line_with_the_name_of_an_entry_that_is_put_away_takes_it_back() {
     put_away(&browser, &format!("{TAGS}/tag_001")).await;
     let lines = "VIP Customer";
     let page = browser.post(&many, &[("lines", lines)]).await;
+    has(&page, "<h1>Take 1 tag back?</h1>");
+    has(&page, ">Do this</button>");
     let shown = Browser::hidden(&page, "shown");
     let sent = [("lines", lines), ("shown", &*shown), ("without", ""), ("sure", "1")];
     browser.follow(&browser.post(&many, &sent).await).await;
@@ -303,7 +308,7 @@ async fn own_actions_are_told_with_their_names_without_the_right_to_see_history(
     }
     let lines = [("lines", "One\nTwo"), ("sure", "1")];
     let page = clerk.follow(&clerk.post(&format!("{TAGS}/add-many"), &lines).await).await;
-    told(&page, "The lines were added, as the page showed them.");
+    told(&page, "All lines were done, as the page showed them.");
     told(&clerk.get(&format!("{TAGS}?did=away.customer_tags.nothing")).await, "Saved.");
 }
 
