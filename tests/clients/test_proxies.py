@@ -1,6 +1,7 @@
 """Every block of docs/proxies.md, and what proxies do by default, with the real proxies in between."""
 
 import base64
+import getpass
 import json
 import os
 import re
@@ -85,7 +86,9 @@ def proxy(tmp_path):
         file = tmp_path / f"{name}.conf"
         if name == "nginx":
             paths = "".join(f"{kind}_temp_path {tmp_path}/{kind};\n" for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"])
-            text = f"error_log stderr; pid {tmp_path}/nginx.pid; daemon off; events {{}}\nhttp {{\naccess_log off;\n{paths}{text}\n}}\n"
+            # The workers write large bodies into the test's folder.
+            process = f"user {getpass.getuser()}; error_log stderr; pid {tmp_path}/nginx.pid; daemon off; events {{}}"
+            text = f"{process}\nhttp {{\naccess_log off;\n{paths}{text}\n}}\n"
             command = [program("nginx"), "-p", tmp_path, "-c", file]
         elif name == "Caddy":
             ports = (port, free_port()) if "http://" in text else (free_port(), port)
@@ -290,7 +293,7 @@ def test_one_address_leads_to_two_servers(heading, server, proxy, certificates, 
         assert key in send(method, path, b"{}" if method == "POST" else None), (method, path)
     assert account.seen == []
     others = [
-        ("POST", "/v1/customers:list", b'{"a": 1}'), ("PATCH", "/v1/companies/cmp_001", b"{}"), ("DELETE", "/v1/businesses/biz_001", None),
+        ("POST", "/v1/customers:list", b'{"a": 1}'), ("POST", "/v1/pets/5/photo", b"p" * 2_000_000), ("PATCH", "/v1/companies/cmp_001", b"{}"), ("DELETE", "/v1/businesses/biz_001", None),
         ("POST", f"{lists}/leads", b"{}"), ("GET", f"{lists}/customer/tags:list/more", None), ("GET", "/v1/companies/a%2Fb", None),
         ("GET", "/admin/v1/companies", None), ("GET", "/metrics", None), ("GET", "/console", None), ("GET", "/?q=/v1/companies/c", None),
     ]
