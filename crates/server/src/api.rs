@@ -180,16 +180,13 @@ impl Api {
             body_limits,
             long_work: long_work.clone(),
         };
-        let checked = "the contract's bindings are tested";
         let transcoder = Transcoder::new(descriptors(), &services, wiring)
-            .unwrap_or_else(|error| unreachable!("{checked}: {error}"));
-        let document = openapi::document(descriptors(), &services)
-            .unwrap_or_else(|error| unreachable!("{checked}: {error}"));
+            .unwrap_or_else(|error| unreachable!("the contract's bindings are tested: {error}"));
         let web = backend.clone().map_response(status::with_short_head);
         let protocols = Arc::new(Protocols {
             grpc: backend,
             grpc_web: GrpcWebLayer::new().layer(BoxCloneSyncService::new(web)),
-            pages: pages(docs::router(&document), transcoder, site),
+            pages: pages(docs::router(), transcoder, site),
         });
         let app = service_fn(move |request| {
             let protocols = protocols.clone();

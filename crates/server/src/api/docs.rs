@@ -10,8 +10,9 @@ use axum::{
     routing::get,
 };
 use bytes::Bytes;
-use serde_json::Value;
+use customer_settings_contract::descriptors;
 
+use super::{http::bound_services, openapi};
 use crate::service::document;
 
 const PAGE: &str = include_str!("docs/page.html");
@@ -22,16 +23,27 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
                       font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
+/// The OpenAPI document. It is made when somebody first asks for it, since that takes longer than all else that a server
+/// does when it starts.
+static OPENAPI: LazyLock<Bytes> = LazyLock::new(|| {
+    let services = bound_services(descriptors());
+    let services: Vec<&str> = services.iter().map(String::as_str).collect();
+    let document = openapi::document(descriptors(), &services)
+        .unwrap_or_else(|error| unreachable!("the contract's bindings are tested: {error}"));
+    document.to_string().into()
+});
+
+/// The schema of documents, which is made likewise.
+static SCHEMA: LazyLock<Bytes> = LazyLock::new(|| document::schema().to_string().into());
+
 /// Serves `/openapi.json`, `/docs` and the files that the page loads, and `/schemas/document.json`.
-pub fn router(document: &Value) -> Router {
-    let document = Bytes::from(document.to_string());
-    let schema = Bytes::from(document::schema().to_string());
+pub fn router() -> Router {
     Router::new()
         .route(
             "/schemas/document.json",
-            get(move || async move { answer("application/schema+json", schema) }),
+            get(|| async { answer("application/schema+json", SCHEMA.clone()) }),
         )
-        .route("/openapi.json", get(move || async move { answer("application/json", document) }))
+        .route("/openapi.json", get(|| async { answer("application/json", OPENAPI.clone()) }))
         .route(
             "/docs",
             get(|| async {

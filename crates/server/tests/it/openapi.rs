@@ -311,7 +311,7 @@ fn what_may_be_written_by_whom_is_described() {
 
 async fn get(path: &str) -> (http::response::Parts, String) {
     let request = Request::get(path).body(Body::empty()).unwrap();
-    let (parts, body) = docs::router(&document()).oneshot(request).await.unwrap().into_parts();
+    let (parts, body) = docs::router().oneshot(request).await.unwrap().into_parts();
     (parts, String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap())
 }
 
