@@ -280,6 +280,7 @@ impl Documents {
             }
             count += group.len();
         }
+        drop(ahead);
         if !findings.is_empty() {
             // Nobody planned the companies that were left out.
             if !left_out.is_empty() {

@@ -8,7 +8,9 @@ use std::{
 use serde_json::Value;
 use tokio::{
     runtime::Handle,
-    task::{JoinHandle, spawn_blocking},
+    select,
+    sync::watch,
+    task::{JoinHandle, block_in_place, spawn_blocking},
 };
 
 use super::{Terms, findings::Finding, lines::Groups, most::Most, places::Places, plans};
@@ -38,6 +40,8 @@ pub(super) struct Ahead<'a> {
     most: Most,
     groups: Groups,
     begun: VecDeque<JoinHandle<Result<Planned, Refused>>>,
+    /// Ends what was begun and is not wanted any more.
+    end: watch::Sender<bool>,
 }
 
 impl<'a> Ahead<'a> {
@@ -49,7 +53,8 @@ impl<'a> Ahead<'a> {
         groups: Groups,
     ) -> Self {
         let (most, begun) = (Most::default(), VecDeque::new());
-        let mut ahead = Self { client, terms, places, most, groups, begun };
+        let end = watch::Sender::new(false);
+        let mut ahead = Self { client, terms, places, most, groups, begun, end };
         if !first.is_empty() {
             ahead.begin(first);
         }
@@ -73,7 +78,31 @@ impl<'a> Ahead<'a> {
         let (places, most, runtime) =
             (Arc::clone(self.places), self.most.clone(), Handle::current());
         // A thread of its own, as the compiler cannot see that the future of a call may change threads.
-        let plan = move || runtime.block_on(plans(&mut client, group, (&terms, &most), &places));
+        let mut end = self.end.subscribe();
+        let plan = move || {
+            runtime.block_on(async {
+                select! {
+                    biased;
+                    _ = end.wait_for(|is_over| *is_over) => Err(failure("was ended").into()),
+                    planned = plans(&mut client, group, (&terms, &most), &places) => planned,
+                }
+            })
+        };
         self.begun.push_back(spawn_blocking(plan));
+    }
+}
+
+impl Drop for Ahead<'_> {
+    /// Waits for the threads too: a request that is on its way panics where the runtime ends before it.
+    fn drop(&mut self) {
+        self.end.send_replace(true);
+        let begun = std::mem::take(&mut self.begun);
+        block_in_place(|| {
+            Handle::current().block_on(async {
+                for one in begun {
+                    _ = one.await;
+                }
+            });
+        });
     }
 }
