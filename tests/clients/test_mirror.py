@@ -816,8 +816,25 @@ def test_a_company_that_is_no_mirror_is_taken_over_only_by_name(demo, tmp_path):
     run("load", "--data-dir", data, "-", stdin=document)
     done = run("mirror", *arguments, "--data-dir", data, check=False)
     assert done.returncode == 1 and "cmp_001: is here already, and is no mirror" in done.stderr
+    # A cutover ends mirrors, and makes none.
+    before = run("export", "--data-dir", data).stdout
+    cutover = ["mirror", "cutover", "--yes", *arguments, "--data-dir", data]
+    done = run(*cutover, "--company", "cmp_001", check=False)
+    problem = "cmp_001: is no mirror, so there is nothing to cut over: 'mirror --company cmp_001' makes it one\n"
+    assert done.returncode == 1 and problem in done.stderr, done.stderr
+    done = run(*cutover, check=False)
+    problem = "error: no company here is a mirror, so there is nothing to cut over\n"
+    assert (done.returncode, done.stderr) == (1, problem)
+    assert run("export", "--data-dir", data).stdout == before
     done = run("mirror", *arguments, "--data-dir", data, "--company", "cmp_001")
     assert "cmp_001: changed: 1 updated" in done.stderr
+    done = run(*cutover)
+    assert "companies: 1 cut over; requests: " in done.stderr and "cmp_002" not in done.stderr, done.stderr
+    run("company", "get", "cmp_002", "--data-dir", data)
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    done = run(*cutover[:-1], fresh, "--company", "cmp_002", check=False)
+    assert done.returncode == 1 and "cmp_002: is no mirror, so" in done.stderr
     assert run("convert", "moego", *arguments, "--company", "cmp_9", check=False).returncode == 3
     with account.broken(TAGS, status(500)):
         done = run("convert", "moego", *arguments, check=False)

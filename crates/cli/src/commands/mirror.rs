@@ -50,8 +50,9 @@ const REQUESTS_PER_COMPANY: u64 = 5;
 /// next round finds the same or --accept-archive allows it. Values that the rules here refuse stay as they are, and are
 /// named. `company get` shows when a company was last compared, and how that ended.
 ///
-/// In these companies everything that the account has is changed there, and refused here. `mirror cutover` ends that:
-/// it copies once more, reads again, and if nothing differs, the company here is the original from then on.
+/// In these companies everything that the account has is changed there, and refused here. `mirror cutover` ends that for
+/// companies that are mirrors: it copies once more, reads again, and if nothing differs, the company here is the original
+/// from then on.
 ///
 /// A company that is here already, and is no mirror, is taken over only if --company names it. On a server the key needs the
 /// scopes settings:read, settings:write, companies:read, companies:write and sources:write, and all companies. The exit
@@ -114,14 +115,28 @@ struct Sourced {
     held_back: String,
 }
 
-impl Sourced {
+/// A company here.
+enum Held {
+    Sourced(Sourced),
+    WithoutSource,
+    /// Nobody can tell whether it has a source.
+    Damaged,
+}
+
+impl Held {
+    fn sourced(&self) -> Option<&Sourced> {
+        match self {
+            Self::Sourced(sourced) => Some(sourced),
+            Self::WithoutSource | Self::Damaged => None,
+        }
+    }
+
     fn is_mirror(&self) -> bool {
-        self.mode == MIRROR
+        self.sourced().is_some_and(|sourced| sourced.mode == MIRROR)
     }
 }
 
-/// The companies here, those with a source and those without.
-type Here = HashMap<String, Option<Sourced>>;
+type Here = HashMap<String, Held>;
 
 /// The end of a round before its last company.
 struct End {
@@ -222,17 +237,25 @@ impl Mirroring<'_> {
     async fn round(&mut self, aim: Aim) -> Result<Round, Failure> {
         self.account.begin();
         let here = self.here().await?;
+        let asked = self.command.from.companies();
+        let ends_all = aim == Aim::Cutover && asked.is_empty();
+        let has_end = |held: &Held| !matches!(held, Held::WithoutSource);
+        if ends_all && !here.values().any(has_end) {
+            return Err(failure("no company here is a mirror, so there is nothing to cut over"));
+        }
         let all = self.account.companies().await?;
         let mut round = Round::default();
-        let asked = self.command.from.companies();
         if asked.is_empty() {
             for outcome in gone(&here, &all) {
                 round.companies.push(self.ended(outcome, aim, true).await?);
             }
         }
-        let (companies, missing) = chosen(all, asked);
+        let (mut companies, missing) = chosen(all, asked);
         if !missing.is_empty() {
             return Err(absent(&missing));
+        }
+        if ends_all {
+            companies.retain(|company| here.get(&company.id).is_some_and(has_end));
         }
         let count = companies.len();
         let mut end: Option<End> = None;
@@ -247,7 +270,7 @@ impl Mirroring<'_> {
                 }
                 None => self.outcome(company, held, aim, &mut end).await?,
             };
-            let was_mirror = held.and_then(Option::as_ref).is_some_and(Sourced::is_mirror);
+            let was_mirror = held.is_some_and(Held::is_mirror);
             round.companies.push(self.ended(outcome, aim, was_mirror).await?);
         }
         round.requests = self.account.requests();
@@ -263,14 +286,17 @@ impl Mirroring<'_> {
             let answer = self.client.call(LIST, &request).await?;
             for company in answer["companies"].as_array().into_iter().flatten() {
                 let source = &company["source"];
-                let sourced = source["mode"].as_str().map(|mode| Sourced {
-                    mode: mode.to_lowercase(),
-                    held_back: text(&source["lastCheck"]["heldBack"]).to_owned(),
-                });
-                here.insert(text(&company["id"]).to_owned(), sourced);
+                let sourced = |mode: &str| {
+                    Held::Sourced(Sourced {
+                        mode: mode.to_lowercase(),
+                        held_back: text(&source["lastCheck"]["heldBack"]).to_owned(),
+                    })
+                };
+                let held = source["mode"].as_str().map_or(Held::WithoutSource, sourced);
+                here.insert(text(&company["id"]).to_owned(), held);
             }
             for id in answer["damagedIds"].as_array().into_iter().flatten() {
-                here.insert(text(id).to_owned(), None);
+                here.insert(text(id).to_owned(), Held::Damaged);
             }
             request["page_token"] = answer["nextPageToken"].clone();
             if text(&answer["nextPageToken"]).is_empty() {
@@ -310,24 +336,30 @@ impl Mirroring<'_> {
     async fn outcome(
         &mut self,
         company: Company,
-        here: Option<&Option<Sourced>>,
+        here: Option<&Held>,
         aim: Aim,
         end: &mut Option<End>,
     ) -> Result<Outcome, Failure> {
         let id = company.id.clone();
         let is_named = self.command.from.companies().contains(&id);
         match here {
-            Some(Some(sourced)) if !sourced.is_mirror() => {
+            Some(held @ Held::Sourced(_)) if !held.is_mirror() => {
                 return Ok(Outcome::new(&id, State::CutOver));
             }
-            Some(None) if !is_named => {
+            None | Some(Held::WithoutSource) if aim == Aim::Cutover => {
+                let problem = format!(
+                    "is no mirror, so there is nothing to cut over: 'mirror --company {id}' makes it one"
+                );
+                return Ok(Outcome::left_alone(&id, &problem));
+            }
+            Some(Held::WithoutSource) if !is_named => {
                 let problem =
                     "is here already, and is no mirror: name it with --company to take it over";
                 return Ok(Outcome::left_alone(&id, problem));
             }
             _ => {}
         }
-        let held_back = here.and_then(Option::as_ref).map_or("", |sourced| &sourced.held_back);
+        let held_back = here.and_then(Held::sourced).map_or("", |sourced| &sourced.held_back);
         let before = here.map(|_| held_back);
         let copied = self.copied(company.clone(), before, aim != Aim::Check, end).await;
         let mut outcome = match copied {
@@ -468,9 +500,7 @@ const MIRROR: &str = SourceMode::Mirror.as_str();
 /// The mirrors here whose companies the account does not have.
 fn gone(here: &Here, all: &[Company]) -> Vec<Outcome> {
     let there: HashSet<&str> = all.iter().map(|company| company.id.as_str()).collect();
-    let is_gone = |(id, sourced): &(&String, &Option<Sourced>)| {
-        sourced.as_ref().is_some_and(Sourced::is_mirror) && !there.contains(id.as_str())
-    };
+    let is_gone = |(id, held): &(&String, &Held)| held.is_mirror() && !there.contains(id.as_str());
     let mut gone: Vec<&String> = here.iter().filter(is_gone).map(|(id, _)| id).collect();
     gone.sort();
     let problem = "is not in the account any more";
