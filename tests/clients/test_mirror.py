@@ -376,7 +376,7 @@ def test_a_check_that_could_not_read_all_still_tells_of_differences(copied):
     with copied.account.broken("cmp_002/customer/tags:list", status(404)):
         code, outcomes, said = copied.mirror("--check")
     assert code == 7 and [outcomes[id]["state"] for id in COMPANIES] == ["DIFFERS", "LEFT_ALONE"]
-    assert "error: 1 of 2 companies stay in parts as they are" in said
+    assert "error: 1 of 2 companies stay as they are, wholly or in part" in said
 
 
 def test_a_list_of_companies_that_is_none_ends_the_round(copied):

@@ -179,7 +179,7 @@ impl Round {
         let all = self.companies.len();
         let message = match with_problems {
             0 => String::new(),
-            some => format!("{some} of {all} companies stay in parts as they are"),
+            some => format!("{some} of {all} companies stay as they are, wholly or in part"),
         };
         Err(Failure { message, exit })
     }
