@@ -161,7 +161,8 @@ fn a_former_name_and_a_time_that_are_none_are_named() {
         ),
         (
             "businesses: [{name: Here}, {name: here}]",
-            "names the same location as businesses[0]: give the ids of both",
+            "names the same location as businesses[0]: give the ids of both, or leave the locations out of the \
+             document, as 'export --without businesses' does",
         ),
     ] {
         let text = format!("companies: [{{id: c, name: C, {document}}}]");

@@ -118,8 +118,8 @@ impl<'a> Loading<'a, '_> {
                 let hint = match draft.id {
                     Some(_) => "",
                     None => {
-                        ": give the ids of both, or leave the locations out of the document, since without ids two of \
-                         one name cannot be told apart"
+                        ": give the ids of both, or leave the locations out of the document, as 'export --without \
+                         businesses' does, since without ids two of one name cannot be told apart"
                     }
                 };
                 let description = format!("names the same location as businesses[{first}]{hint}");
