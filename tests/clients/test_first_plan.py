@@ -55,4 +55,7 @@ def test_what_apply_refuses_plan_refuses_too(document, tmp_path):
     for place, said in [(tmp_path / "none", f"there is no directory {tmp_path}/none"), (other, "holds other files (letter.txt)")]:
         told = {run(command, document, "--data-dir", place, check=False).stderr for command in ["plan", "apply"]}
         assert len(told) == 1 and said in told.pop(), (place, told)
+        for command, name in [("plan", "plans"), ("apply", "results")]:
+            found = json.loads(run(command, document, "--data-dir", place, "--output", "json", check=False).stdout)
+            assert found.pop(name) == [] and said in found.pop("error")["message"] and not found, (place, command)
     assert os.listdir(other) == ["letter.txt"] and not (tmp_path / "none").exists()

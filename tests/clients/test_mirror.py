@@ -835,6 +835,8 @@ def test_a_company_that_is_no_mirror_is_taken_over_only_by_name(demo, tmp_path):
     fresh.mkdir()
     done = run(*cutover[:-1], fresh, "--company", "cmp_002", check=False)
     assert done.returncode == 1 and "cmp_002: is no mirror, so" in done.stderr
+    done = run(*cutover[:-1], tmp_path / "none", "--output", "json", check=False)
+    assert done.returncode == 1 and "there is no directory" in json.loads(done.stdout)["error"], done
     assert run("convert", "moego", *arguments, "--company", "cmp_9", check=False).returncode == 3
     with account.broken(TAGS, status(500)):
         done = run("convert", "moego", *arguments, check=False)

@@ -170,7 +170,14 @@ impl Mirror {
             confirm_shown_by("'mirror --check' without cutover", question, self.yes)?;
         }
         let purpose = if aim == Aim::Check { Purpose::Plan } else { Purpose::Use(Access::Write) };
-        let client = self.target.at.connect(None, purpose, FieldNames::default()).await?;
+        let client = match self.target.at.connect(None, purpose, FieldNames::default()).await {
+            Ok(client) => client,
+            Err(failure) => {
+                let round = Err(failure);
+                self.show(&round)?;
+                return round.map(|_| ());
+            }
+        };
         let is_server = self.target.is_server()?;
         let mut mirroring = Mirroring { command: &self, account, client, is_server };
         let Some(every) = self.every else {

@@ -172,6 +172,11 @@ impl Apply {
         let inputs = Input::all(&self.documents.files);
         let given = PlanFile::among(&inputs)?;
         let connect = self.target.at.connect(staff, Access::Write, names::<Self>());
+        let is_json = self.target.form.is_json();
+        let style = match is_json {
+            true => Style::Results,
+            false => Style::Table(self.target.form.whole()),
+        };
         let mut is_fresh = false;
         let (mut client, file) = match given {
             Some(_) if is_changed || self.documents.copy.is_some() => {
@@ -179,13 +184,14 @@ impl Apply {
                     "a plan says itself what it is about, and what is pruned and ignored: leave that out",
                 ));
             }
-            Some(file) => (connect.await?, file),
+            Some(file) => match connect.await {
+                Ok(client) => (client, file),
+                Err(failure) => {
+                    let refused = Refused::from(failure);
+                    return Err(refused.told(Findings::default(), Shown::new(style)?)?);
+                }
+            },
             None => {
-                let is_json = self.target.form.is_json();
-                let style = match is_json {
-                    true => Style::Results,
-                    false => Style::Table(self.target.form.whole()),
-                };
                 let terms = self.terms.clone();
                 let mut read = reading::read(&inputs)?;
                 let mut client = connected(connect.await, (&inputs, &mut read), &terms, style)?;
@@ -303,10 +309,7 @@ fn connected(
     client.or_else(|failure| {
         let mut findings = std::mem::take(&mut read.findings);
         alone::find(inputs, terms, |_| true, &mut findings);
-        match findings.is_empty() {
-            true => Err(failure),
-            false => Err(Refused::from(failure).told(findings, Shown::new(style)?)?),
-        }
+        Err(Refused::from(failure).told(findings, Shown::new(style)?)?)
     })
 }
 
