@@ -93,9 +93,9 @@ def test_what_is_put_away_is_taken_back_and_not_added_twice(open_console, demo, 
 def test_downloads_are_what_the_command_line_exports(open_console, demo):  # noqa: F811
     page = open_console()
     page.goto(SETTINGS)
-    for link, arguments in [("Download as YAML", ()), ("as a table (CSV)", ("--format", "csv"))]:
+    for link, arguments in [("Download as YAML", ("--without", "audit")), ("as a table (CSV)", ("--format", "csv"))]:
         with page.expect_download() as download:
             page.get_by_role("link", name=link).click()
         exported = run("export", "--data-dir", demo.data_dir, "--company", "cmp_001", *arguments).stdout
         with open(download.value.path(), newline="") as file:
-            assert file.read() == exported.replace("\n", "\r\n") if arguments else exported
+            assert file.read() == exported.replace("\n", "\r\n") if "csv" in arguments else exported

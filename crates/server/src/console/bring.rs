@@ -55,6 +55,11 @@ const SEVERAL: &str = "Several companies have this name: give the id of the one 
 /// The sentence for a plan that changes more than lists, and is for somebody who may change lists alone.
 const BEYOND_LISTS: &str = "Your key may change the lists, but not the company itself or its locations: that needs the \
     right “Change companies and locations”. Take these out of the document, or ask somebody who has it:";
+/// The same for a plan that copies authors and times, or the source of the company.
+const BEYOND_OWN: &str = "The document says who made things and when, or where the company comes from, and your key may not \
+    set that: it needs the right “Copy from another system, with its authors and times”. Take the lines “created_by”, \
+    “created_time”, “last_updated_by”, “last_updated_time” and “source” of these out of the document, or ask somebody who \
+    has it:";
 /// Companies that the page offers to copy from.
 const MOST_OTHERS: i32 = 200;
 
@@ -134,9 +139,8 @@ struct PlanPage {
     things: Vec<Thing>,
     others: usize,
     sides: [&'static str; 2],
-    /// The sentence about things that the key may not change, and these things. Nothing is offered then.
-    beyond_lists: &'static str,
-    beyond: Vec<String>,
+    /// The sentences about things that the key may not change, each with these things. Nothing is offered then.
+    beyond: Vec<(&'static str, Vec<String>)>,
     may_undo: bool,
     /// The entries that are put away and have the names of what would be made.
     away: Vec<Named>,
@@ -277,7 +281,7 @@ async fn plan(
     changed: Option<(&Status, String)>,
 ) -> Answer {
     let ask = PlanSettingsRequest {
-        document: Some(of_one(ready.company)),
+        document: Some(of_one(ready.company.clone())),
         prune: ready.prune,
         prune_limit: ready.prune_limit,
         ..Default::default()
@@ -304,7 +308,11 @@ async fn plan(
     let notes = ready.notes.into_iter().chain(warnings.map(steps::remark));
     let notes = notes.map(|note| capital(&places::told(&note))).collect();
     let CompanyPlan { digest, steps: all, counts, .. } = planned;
-    let beyond = steps::beyond_lists(&all);
+    let of_lists = (BEYOND_LISTS, steps::beyond_lists(&all));
+    let may_undo = visit.may.undo && (visit.may.change_companies || of_lists.1.is_empty());
+    let of_sources = (BEYOND_OWN, steps::of_sources(&all, &ready.company));
+    let may = [(visit.may.change_companies, of_lists), (visit.may.be_source, of_sources)];
+    let beyond = may.into_iter().filter(|(may, (_, things))| !may && !things.is_empty());
     let shown_page = PlanPage {
         f: visit.company_frame("settings", "What would change").await?,
         problem,
@@ -315,9 +323,8 @@ async fn plan(
         others: steps::others(&all),
         things: steps::things(&all),
         sides: ["Now", "Then"],
-        beyond_lists: BEYOND_LISTS,
-        may_undo: visit.may.undo && (visit.may.change_companies || beyond.is_empty()),
-        beyond: if visit.may.change_companies { Vec::new() } else { beyond },
+        may_undo,
+        beyond: beyond.map(|(_, told)| told).collect(),
         away: ready.away,
         back: sheet.back,
         text: sheet.text,
@@ -472,14 +479,11 @@ fn yaml(row: &CompanyRow) -> Result<String, Status> {
     Ok(format!("companies:\n{written}"))
 }
 
-/// A company as `export` has it, whole or without ids and authors.
-async fn exported(visit: &Visit<'_>, id: &str, is_whole: bool) -> Result<CompanyRow, Status> {
-    let ask = ExportSettingsRequest {
-        company_ids: vec![id.to_owned()],
-        with_ids: is_whole,
-        with_audit: is_whole,
-        ..Default::default()
-    };
+/// A company as `export --without audit` has it, with ids or without: another company may be given no authors and times by
+/// most people.
+async fn exported(visit: &Visit<'_>, id: &str, with_ids: bool) -> Result<CompanyRow, Status> {
+    let ask =
+        ExportSettingsRequest { company_ids: vec![id.to_owned()], with_ids, ..Default::default() };
     let answer = visit.documents().export_settings(visit.ask(ask)).await?.into_inner();
     let company = answer.document.and_then(|document| document.companies.into_iter().next());
     let absent = || Status::not_found("there is no such company");

@@ -1,5 +1,7 @@
 //! A plan of the contract in the console's words, and the ids of what it would make.
 
+use std::collections::HashSet;
+
 use customer_settings_contract::customersettings::v1::{
     DocumentCompany, DocumentEntry, PlanCounts, PlanRemark, PlanStep, State, plan_step::Action,
 };
@@ -35,6 +37,36 @@ pub(super) fn things(steps: &[PlanStep]) -> Vec<Thing> {
 pub(super) fn beyond_lists(steps: &[PlanStep]) -> Vec<String> {
     let others = steps.iter().filter(|step| words::catalog(&step.collection).is_none());
     others.take(MOST_THINGS).map(heading).collect()
+}
+
+/// The headings of the steps that give another author or time than the change would, or another source.
+pub(super) fn of_sources(steps: &[PlanStep], company: &DocumentCompany) -> Vec<String> {
+    let mut company = company.clone();
+    let mut audited = HashSet::new();
+    for (words, entries) in lists(&mut company) {
+        for (index, one) in entries.iter().enumerate().filter(|(_, one)| has_audit(one)) {
+            let names =
+                [one.id.clone(), one.name.to_lowercase(), format!("{}[{index}]", words.collection)];
+            audited.extend(names.map(|name| (words.collection, name)));
+        }
+    }
+    let is_audited = |step: &&PlanStep| {
+        let names = [step.id.clone(), step.name.to_lowercase(), step.path.clone()];
+        let of_source = step.fields.iter().any(|change| change.field == "source");
+        // A new place alone leaves the author.
+        let of_audit = !is_move(step)
+            && names.into_iter().any(|name| {
+                !name.is_empty() && audited.contains(&(step.collection.as_str(), name))
+            });
+        of_source || of_audit
+    };
+    steps.iter().filter(is_audited).take(MOST_THINGS).map(heading).collect()
+}
+
+fn has_audit(entry: &DocumentEntry) -> bool {
+    let by = [&entry.created_by, &entry.last_updated_by];
+    let times = [&entry.created_time, &entry.last_updated_time];
+    by.iter().any(|by| !by.is_empty()) || times.iter().any(|time| time.is_some())
 }
 
 fn heading(step: &PlanStep) -> String {

@@ -31,6 +31,8 @@ pub(super) struct May {
     pub(super) change_keys: bool,
     pub(super) bring: bool,
     pub(super) take: bool,
+    /// Whether authors, times and sources may be copied.
+    pub(super) be_source: bool,
 }
 
 impl May {
@@ -48,6 +50,7 @@ impl May {
             change_keys: may("KeyService/CreateKey"),
             bring: may("SettingsService/PlanSettings") && may("SettingsService/ApplySettings"),
             take: may("SettingsService/ExportSettings"),
+            be_source: may("CompanyService/ReportSourceCheck"),
         }
     }
 }
@@ -288,6 +291,8 @@ pub(super) struct Resume {
     pub(super) f: Frame,
     pub(super) action: String,
     pub(super) kept: Vec<(String, String)>,
+    /// The name of the person who is signed in now, perhaps another one than filled the form in.
+    pub(super) person: String,
     /// Whether the thing was changed since its form was opened.
     pub(super) is_changed: bool,
 }

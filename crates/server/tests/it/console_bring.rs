@@ -1,6 +1,8 @@
 //! Documents and tables in the console: their plan in words, its application, copies and downloads.
 
-use customer_settings_server::{catalog::id::CompanyId, formats::csv};
+use customer_settings_server::{
+    catalog::id::CompanyId, formats::csv, service::document::CompanyRow,
+};
 use serde_json::{Value, json};
 
 use crate::{console::Browser, harness::*};
@@ -395,7 +397,9 @@ async fn a_download_is_what_export_writes() {
         exported.push_str(text);
         Ok(())
     };
-    server.services.load.export(std::slice::from_ref(&id), |row| row, write).await.unwrap();
+    // Others may not give authors and times to another company.
+    let trim = CompanyRow::without_audit;
+    server.services.load.export(std::slice::from_ref(&id), trim, write).await.unwrap();
     let yaml = browser.get("/console/c/cmp_001/export").await;
     assert_eq!(yaml.header("content-disposition"), Some("attachment; filename=\"cmp_001.yaml\""));
     assert_eq!(yaml.text(), exported);
@@ -435,6 +439,42 @@ async fn a_key_that_only_reads_may_download_and_nothing_else() {
     let refused = send(&editor, &fields(&company), "apply").await;
     assert_eq!(refused.status, 403, "{}", refused.text());
     assert!(refused.text().contains("name: Other"), "{}", refused.text());
+}
+
+#[tokio::test]
+async fn authors_and_times_are_offered_to_those_alone_who_may_copy_them() {
+    let server = Server::demo().await;
+    let scopes = ["settings:read", "companies:read", "settings:write"];
+    let editor = Browser::with_key(&server, &server.key(with_scopes(&scopes)).await).await;
+    let by = "created_by: ana, created_time: 2026-01-02T03:04:05Z";
+    let new = format!("{{id: tag_001, name: VIP Customer}}, {{name: New, {by}}}");
+    let own = "{id: tag_001, name: VIP, last_updated_time: 2026-01-02T03:04:05Z}".to_owned();
+    let right = "right “Copy from another system, with its authors and times”";
+    for (tags, heading) in [(new, "<li>Tag “New”</li>"), (own, "<li>Tag “VIP”</li>")] {
+        let text = format!("companies: [{{id: cmp_001, customer_tags: [{tags}]}}]");
+        let page = pasted(&editor, &text).await;
+        assert_eq!(page.status, 200, "{}", page.text());
+        for told in [right, heading] {
+            assert!(page.text().contains(told), "{told}: {}", page.text());
+        }
+        assert!(!page.text().contains("Do this"), "{}", page.text());
+        let refused = send(&editor, &fields(&page), "apply").await;
+        assert_eq!(refused.status, 403, "{}", refused.text());
+        let page = pasted(&Browser::of(&server).await, &text).await;
+        assert!(page.text().contains("Do this") && !page.text().contains(right), "{}", page.text());
+        assert!(!page.text().contains("<th scope=\"row\">created_"), "{}", page.text());
+    }
+    // All of it is there already.
+    let id = CompanyId::parse("id", "cmp_001").unwrap();
+    let mut whole = String::new();
+    let write = |text: &str| {
+        whole.push_str(text);
+        Ok(())
+    };
+    server.services.load.export(std::slice::from_ref(&id), |row| row, write).await.unwrap();
+    assert!(whole.contains("created_time"), "{whole}");
+    let page = pasted(&editor, &whole).await;
+    assert!(page.text().contains("Nothing would change"), "{}", page.text());
 }
 
 #[tokio::test]
