@@ -149,7 +149,7 @@ def test_a_form_outlives_its_session(open_console, demo):
     page.get_by_role("button", name="Make the link").click()
     page.get_by_label("Your key").fill(demo.key)
     page.get_by_role("button", name="Sign in").click()
-    page.get_by_role("button", name="Send it now").click()
+    page.get_by_role("button", name="Send it now, in your name").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("A link for Ana")
     page.get_by_role("link", name="Done").click()
     expect(page.get_by_text(re.compile("· Happy Paws Pet Care")).first).to_be_visible()

@@ -31,20 +31,22 @@ impl Console {
     ) -> Response<Body> {
         let form = Form::of_pairs(kept.clone());
         let below = path.split('?').next().unwrap_or_default();
-        let is_changed =
-            match (routes::find(true, below), self.sessions.look(token, from, true).await) {
-                (Found::Route(route, captures), Ok(Some(person))) => {
-                    let visit = Visit::new(self, here.clone(), person, parts, captures, &form);
-                    // The form itself tells what cannot be looked up.
-                    let now = version(&visit, route.shows).await.unwrap_or_default();
-                    now.is_some_and(|now| now != visit.form.get("etag"))
-                }
-                _ => false,
-            };
+        let person = self.sessions.look(token, from, true).await.unwrap_or_default();
+        let name = person.as_ref().map(|person| person.name.clone()).unwrap_or_default();
+        let is_changed = match (routes::find(true, below), person) {
+            (Found::Route(route, captures), Some(person)) => {
+                let visit = Visit::new(self, here.clone(), person, parts, captures, &form);
+                // The form itself tells what cannot be looked up.
+                let now = version(&visit, route.shows).await.unwrap_or_default();
+                now.is_some_and(|now| now != visit.form.get("etag"))
+            }
+            _ => false,
+        };
         let shown = Resume {
             f: Frame::new(here, self.options.is_demo, "Welcome back"),
             action: format!("{}{path}", here.base),
             kept,
+            person: name,
             is_changed,
         };
         page(Page::Shown, &shown)

@@ -189,7 +189,10 @@ async fn a_form_that_is_too_long_is_shown_again() {
     let kept = [("key", &*secret), ("next", "/c/cmp_001/import"), ("kept.text", &document)];
     let page = stranger.post("/console/sign-in", &kept).await;
     assert_eq!(page.status, 200, "{}", page.text());
-    assert_eq!(fields(&page, "Send it now"), [("text".to_owned(), document)]);
+    assert_eq!(fields(&page, "Send it now, in your name"), [("text".to_owned(), document)]);
+    // Perhaps another person filled it in.
+    let told = "You are signed in as <strong><bdi>test</bdi></strong>.";
+    assert!(page.text().contains(told), "{told}");
 }
 
 /// A server that gives requests up early.
