@@ -150,6 +150,13 @@ pub(super) fn described(reason: &str, description: &str) -> String {
             ),
             None => description.to_owned(),
         },
+        "ID_TAKEN" => match description.split_once(" belongs to an entry that was deleted") {
+            Some((id, _)) => format!(
+                "{id} belongs to an entry that was deleted, perhaps by an “Undo”, and is never given again. Take the ids (the \
+                 column “id”, or the lines with “id”) out of the file, and others are given; or undo that “Undo” in the history"
+            ),
+            None => description.to_owned(),
+        },
         _ => description.to_owned(),
     }
 }

@@ -442,6 +442,24 @@ async fn a_key_that_only_reads_may_download_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn ids_whose_entries_were_undone_are_told_with_the_way_out() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let text = "companies: [{id: cmp_001, referral_sources: [{id: rs_new, name: New}]}]";
+    let done = send(&browser, &fields(&pasted(&browser, text).await), "apply").await;
+    let revision = done.header("location").unwrap().split("changed=").nth(1).unwrap().to_owned();
+    let undo = format!("/console/c/cmp_001/history/{revision}/undo");
+    assert_eq!(browser.post(&undo, &[("request", "b")]).await.status, 303);
+    let page = pasted(&browser, text).await;
+    for told in ["rs_new belongs to an entry that was deleted", "Take the ids (the column “id”"]
+    {
+        assert!(page.text().contains(told), "{told}: {}", page.text());
+    }
+    let others = pasted(&browser, &text.replace("id: rs_new, ", "")).await;
+    assert!(others.text().contains("1 added"), "{}", others.text());
+}
+
+#[tokio::test]
 async fn authors_and_times_are_offered_to_those_alone_who_may_copy_them() {
     let server = Server::demo().await;
     let scopes = ["settings:read", "companies:read", "settings:write"];
