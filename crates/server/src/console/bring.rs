@@ -5,7 +5,7 @@ use std::fmt::Display;
 use askama::Template;
 use axum::{body::Body, response::Response};
 use customer_settings_contract::customersettings::v1::{
-    ApplySettingsRequest, CompanyPlan, Document, DocumentCompany, ExportSettingsRequest,
+    ApplySettingsRequest, Company, CompanyPlan, Document, DocumentCompany, ExportSettingsRequest,
     ListCompaniesRequest, PlanError, PlanRemark, PlanSettingsRequest,
 };
 use tokio::task::spawn_blocking;
@@ -13,6 +13,7 @@ use tonic::Status;
 
 use super::{
     answer::{Answer, elsewhere, file, page, shown},
+    choices,
     history::Thing,
     places,
     problem::Problem,
@@ -20,7 +21,7 @@ use super::{
     reading::{self, Reading},
     sentences, steps,
     view::Frame,
-    visit::Visit,
+    visit::{Visit, quoted},
     words::{CATALOGS, Words, capital},
 };
 use crate::{
@@ -51,6 +52,8 @@ const NOTHING_PUT_AWAY: &str = "This counts only with “Put away what the lists
     this empty.";
 /// The sentences for another company that is not known, or whose name others have too.
 const UNKNOWN: &str = "No company has this id or this name.";
+const THIS_ONE: &str =
+    "This is the company itself, which has its own lists already: name another one.";
 const SEVERAL: &str = "Several companies have this name: give the id of the one that you mean.";
 /// The sentence for a plan that changes more than lists, and is for somebody who may change lists alone.
 const BEYOND_LISTS: &str = "Your key may change the lists, but not the company itself or its locations: that needs the \
@@ -432,7 +435,7 @@ async fn refused(
     Ok(page(Page::Refused(status), &form_page(visit, sheet, problem).await?))
 }
 
-/// Some of the other companies. The form takes the id of any.
+/// Some of the other companies. The form takes the id or the name of any.
 async fn others(visit: &Visit<'_>) -> Vec<Other> {
     let ask = ListCompaniesRequest { page_size: MOST_OTHERS, ..Default::default() };
     let Ok(found) = visit.companies().list_companies(visit.ask(ask)).await else {
@@ -443,15 +446,44 @@ async fn others(visit: &Visit<'_>) -> Vec<Other> {
     others.map(|one| Other { name: one.name.unwrap_or_default(), id: one.id }).collect()
 }
 
-/// The id of the company that a person means by an id, or by a name that one of the companies has that the page offers.
+/// The ids of the companies that have a name.
+async fn named(visit: &Visit<'_>, name: &str) -> Vec<String> {
+    let mut ids = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let filter = format!("name : {}", quoted(name));
+        let ask = ListCompaniesRequest { page_token, filter, ..Default::default() };
+        // Of names that cannot be looked for, there are none.
+        let Ok(found) = visit.companies().list_companies(visit.ask(ask)).await else { return ids };
+        let found = found.into_inner();
+        let is_it = |company: &Company| {
+            company.name.as_ref().is_some_and(|held| held.trim().eq_ignore_ascii_case(name))
+        };
+        ids.extend(found.companies.into_iter().filter(is_it).map(|company| company.id));
+        page_token = found.next_page_token;
+        if page_token.is_empty() {
+            return ids;
+        }
+    }
+}
+
+/// The id of the other company that a person means by an id, or by a name that one of them has.
 async fn company(visit: &Visit<'_>, meant: &str) -> Result<String, &'static str> {
-    let others = others(visit).await;
-    let mut named = others.iter().filter(|other| other.name.trim().eq_ignore_ascii_case(meant));
-    match (named.next(), named.next()) {
-        _ if others.iter().any(|other| other.id == meant) => Ok(meant.to_owned()),
-        (Some(one), None) => Ok(one.id.clone()),
+    let own = visit.part(0);
+    if meant == own {
+        return Err(THIS_ONE);
+    }
+    let id = CompanyId::parse("from", meant).map(|id| id.to_string());
+    if id.is_ok() && choices::found(visit, meant).await.is_ok() {
+        return Ok(meant.to_owned());
+    }
+    let named = named(visit, meant).await;
+    let mut others = named.iter().filter(|id| *id != own);
+    match (others.next(), others.next()) {
+        (Some(one), None) => Ok(one.clone()),
         (Some(_), Some(_)) => Err(SEVERAL),
-        (None, _) => CompanyId::parse("from", meant).map(|id| id.to_string()).map_err(|_| UNKNOWN),
+        (None, _) if !named.is_empty() => Err(THIS_ONE),
+        (None, _) => id.map_err(|_| UNKNOWN),
     }
 }
 

@@ -355,7 +355,6 @@ async fn a_file_with_full_catalogs_is_applied() {
 async fn the_lists_of_another_company_are_copied() {
     let server = Server::demo().await;
     let browser = Browser::of(&server).await;
-    let from = [("from", "cmp_001".to_owned())];
     let there = "/console/c/cmp_002/import";
     let page = browser.post(there, &[("from", "cmp_001"), ("do", "preview")]).await;
     assert!(page.text().contains("badge\">added"), "{}", page.text());
@@ -366,8 +365,10 @@ async fn the_lists_of_another_company_are_copied() {
     assert_eq!(browser.post(there, &sent).await.status, 303);
     let names = tags(&server, "cmp_002").await;
     assert!(tags(&server, "cmp_001").await.iter().all(|name| names.contains(name)));
-    let own = send(&browser, &from, "preview").await;
-    assert!(own.text().contains("Nothing would change"));
+    for own in ["cmp_001", "happy paws PET care"] {
+        let own = send(&browser, &[("from", own.to_owned())], "preview").await;
+        assert!(own.text().contains("This is the company itself"), "{}", own.text());
+    }
     let absent = send(&browser, &[("from", "cmp_404".to_owned())], "preview").await;
     assert_eq!(absent.status, 404);
     // People know names.
@@ -385,6 +386,13 @@ async fn the_lists_of_another_company_are_copied() {
     assert!(twins.text().contains("Several companies have this name"), "{}", twins.text());
     let one = browser.post(there, &[("from", "cmp_twin"), ("do", "preview")]).await;
     assert_eq!(one.status, 200, "{}", one.text());
+    // The page offers no more than 200.
+    let many = (0..200).map(|number| format!("- {{id: cmp_a{number}, name: A {number}}}\n"));
+    load(&server.services, &format!("companies:\n{}", many.collect::<String>())).await;
+    load(&server.services, "companies: [{id: cmp_last, name: Zoo}]").await;
+    assert!(!browser.get(there).await.text().contains("cmp_last"));
+    let last = browser.post(there, &[("from", "zoo"), ("do", "preview")]).await;
+    assert_eq!(last.status, 200, "{}", last.text());
 }
 
 #[tokio::test]
