@@ -152,9 +152,8 @@ struct LinesPage<'a> {
     here: String,
     view: &'static str,
     rows: &'a [Line<'a>],
-    /// How many lines can be carried out, and how many of these take an entry back.
+    /// How many lines can be carried out.
     good: usize,
-    back: usize,
     /// Whether the page lets people choose between an entry that is put away and a new one.
     has_choice: bool,
     /// How many places of the list are free, and how many it has.
@@ -172,7 +171,7 @@ struct LinesPage<'a> {
 
 impl LinesPage<'_> {
     fn question(&self) -> String {
-        sentences::lines(self.words, self.good - self.back, self.back)
+        sentences::lines(self.words, self.good, self.has_choice)
     }
 
     fn button(&self) -> String {
@@ -191,14 +190,12 @@ async fn lines_page<'a>(
     let free = check(rows, entries);
     let wrong = rows.iter().filter(|line| !line.wrong.is_empty());
     let wrong: Vec<String> = wrong.map(|line| line.number.to_string()).collect();
-    let back = rows.iter().filter(|line| line.wrong.is_empty() && line.takes_back).count();
     Ok(LinesPage {
         f: visit.company_frame(words.collection, "Add many at once").await?,
         words,
         here: catalog_path(visit),
         view: view(visit),
         good: rows.len() - wrong.len(),
-        back,
         has_choice: rows.iter().any(|line| line.away.is_some()),
         free,
         most: MAX_ENTRIES,

@@ -217,17 +217,14 @@ pub(super) fn put_away(name: &str) -> String {
     )
 }
 
-/// The question above lines of which some add entries and others take some back.
-pub(super) fn lines(words: &Words, added: usize, back: usize) -> String {
-    let counted = |count: usize| match count {
-        1 => format!("1 {}", words.one),
-        _ => format!("{count} {}", words.many),
-    };
-    match (added, back) {
-        (0, 0) => format!("No {} can be added", words.one),
-        (_, 0) => format!("Add {}?", counted(added)),
-        (0, _) => format!("Take {} back?", counted(back)),
-        _ => format!("Add {}, and take {back} back?", counted(added)),
+/// The question above so many lines that are carried out. Where the person chooses in them, it names no act.
+pub(super) fn lines(words: &Words, good: usize, has_choice: bool) -> String {
+    match (good, has_choice) {
+        (0, _) => format!("No {} can be added", words.one),
+        (1, true) => format!("Go on with this {}?", words.one),
+        (_, true) => format!("Go on with these {good} {}?", words.many),
+        (1, false) => format!("Add 1 {}?", words.one),
+        (_, false) => format!("Add {good} {}?", words.many),
     }
 }
 
@@ -315,16 +312,15 @@ mod tests {
     #[test]
     fn lines_are_asked_about_by_their_numbers() {
         let [tags, ..] = &CATALOGS;
-        for (added, back, question) in [
-            (0, 0, "No tag can be added"),
-            (1, 0, "Add 1 tag?"),
-            (2, 0, "Add 2 tags?"),
-            (0, 1, "Take 1 tag back?"),
-            (0, 2, "Take 2 tags back?"),
-            (1, 1, "Add 1 tag, and take 1 back?"),
-            (2, 3, "Add 2 tags, and take 3 back?"),
+        for (good, has_choice, question) in [
+            (0, false, "No tag can be added"),
+            (1, false, "Add 1 tag?"),
+            (2, false, "Add 2 tags?"),
+            (0, true, "No tag can be added"),
+            (1, true, "Go on with this tag?"),
+            (2, true, "Go on with these 2 tags?"),
         ] {
-            assert_eq!(lines(tags, added, back), question);
+            assert_eq!(lines(tags, good, has_choice), question);
         }
         for (good, wrong, has_choice, button) in [
             (1, 0, false, "Add it"),

@@ -161,7 +161,7 @@ async fn a_line_with_the_name_of_an_entry_that_is_put_away_takes_it_back() {
     let many = format!("{TAGS}/add-many");
     let lines = "Puppy\nvip customer #123456\nFirst-time Customer";
     let page = browser.post(&many, &[("lines", lines)]).await;
-    has(&page, "<h1>Add 1 tag, and take 1 back?</h1>");
+    has(&page, "<h1>Go on with these 2 tags?</h1>");
     has(&page, ">Do this for the other 2, without this line</button>");
     has(&page, "<a href=\"/console/c/cmp_001/customer_tags/tag_001\">“VIP Customer”</a> is put");
     has(&page, "name=\"back\" value=\"2 tag_001\" checked>");
@@ -170,7 +170,7 @@ async fn a_line_with_the_name_of_an_entry_that_is_put_away_takes_it_back() {
     // The choice stays when the page is asked for again.
     let again = browser.post(&many, &form).await;
     has(&again, "name=\"back\" value=\"2 tag_001\">");
-    has(&again, "<h1>Add 2 tags?</h1>");
+    has(&again, "<h1>Go on with these 2 tags?</h1>");
     has(&again, ">Do this for the other 2, without this line</button>");
     let mut sent = form.to_vec();
     sent.extend([("back", "2 tag_001"), ("sure", "1"), ("request", "once")]);
@@ -185,7 +185,7 @@ async fn a_line_with_the_name_of_an_entry_that_is_put_away_takes_it_back() {
     put_away(&browser, &format!("{TAGS}/tag_001")).await;
     let lines = "VIP Customer";
     let page = browser.post(&many, &[("lines", lines)]).await;
-    has(&page, "<h1>Take 1 tag back?</h1>");
+    has(&page, "<h1>Go on with this tag?</h1>");
     has(&page, ">Do this</button>");
     let shown = Browser::hidden(&page, "shown");
     let sent = [("lines", lines), ("shown", &*shown), ("without", ""), ("sure", "1")];
