@@ -275,6 +275,17 @@ async fn an_entry_that_returns_as_the_default_is_told_so() {
 }
 
 #[tokio::test]
+async fn the_only_life_cycle_says_that_it_cannot_be_put_away_yet() {
+    let server = Server::demo().await;
+    let browser = Browser::of(&server).await;
+    let text = "companies: [{id: one, name: One, life_cycles: [{id: lc_only, name: Only, is_default: true}]}]";
+    load(&server.services, text).await;
+    let page = browser.get("/console/c/one/life_cycles/lc_only").await;
+    has(&page, "it cannot be put away before there is another one");
+    assert!(!page.text().contains("lc_only/archive"), "{}", page.text());
+}
+
+#[tokio::test]
 async fn own_actions_are_told_with_their_names_without_the_right_to_see_history() {
     let server = Server::demo().await;
     let scopes = ["settings:read", "settings:write", "companies:read", "companies:write"];
