@@ -350,7 +350,7 @@ async fn a_list_that_is_nearly_full_marks_every_line_beyond_it() {
     let lines = format!("Source 8\nSource 7\n{}", names(998, 1_003));
     let preview = browser.post(&many, &[("lines", &*lines)]).await;
     for told in [
-        "<h1>Add 2 referral sources, and take 1 back?</h1>",
+        "<h1>Go on with these 3 referral sources?</h1>",
         "Of the 1000 places of the list, 2 are free: those put away count too.",
         "Line 1: “Source 8” is there already.",
         "name=\"back\" value=\"2 ",
